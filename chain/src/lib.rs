@@ -1,1 +1,52 @@
-//! What all Catena tools share.
+//! What every Catena tool shares: its arguments, the exec of the next link, errors, the monitor,
+//! and the system calls that no crate offers.
+//!
+//! A tool is a type that implements [`Tool`] and a `main` that calls [`main`]:
+//!
+//! ```no_run
+//! # use std::convert::Infallible;
+//! #[derive(clap::Parser)]
+//! #[command(name = "do-nothing")]
+//! struct DoNothing {
+//!     #[command(flatten)]
+//!     link: chain::LinkArgs,
+//! }
+//!
+//! impl chain::Tool for DoNothing {
+//!     fn link(&self) -> &chain::LinkArgs {
+//!         &self.link
+//!     }
+//!     fn run(self, next: chain::Next) -> chain::Result<Infallible> {
+//!         next.exec()
+//!     }
+//! }
+//!
+//! fn main() {
+//!     chain::main::<DoNothing>()
+//! }
+//! ```
+
+#![deny(unsafe_code)]
+
+pub mod descriptors;
+pub mod environment;
+mod error;
+mod handover;
+pub mod leash;
+pub mod monitor;
+pub mod names;
+pub mod namespace;
+mod next;
+pub mod procfs;
+mod search;
+pub mod signal;
+mod standard_io;
+#[allow(unsafe_code)]
+pub mod sys;
+mod tool;
+pub mod toolbox;
+
+pub use error::{Errno, Error, Result, ResultExt};
+pub use monitor::{Fork, Monitor, Role, Status};
+pub use next::Next;
+pub use tool::{LinkArgs, Tool, main, print_warning};

@@ -1,0 +1,100 @@
+//! What makes a child die with its monitor, even if that is ended by SIGKILL.
+//!
+//! Two mechanisms of the kernel cover each other's gaps, and no process is spent on it:
+//!
+//! - the parent-death signal (PR_SET_PDEATHSIG(2const)) reaches PID 1 of a PID namespace too, but a
+//!   change of credentials clears it; our own tools set it again with [`rearm`];
+//! - a pipe whose only write end the monitor holds, and whose read end has the child as its
+//!   owner for asynchronous I/O (F_SETOWN_EX, F_SETSIG of fcntl(2)): when the monitor is gone,
+//!   the kernel signals the child, whatever became of its credentials. It asks for no more
+//!   permission than kill(2) by the monitor would; PID 1 of a PID namespace ignores it.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::error::{Error, Result, ResultExt};
+use crate::signal::Signal;
+use crate::sys;
+
+/// The monitor's end.
+#[derive(Debug)]
+pub struct Leash {
+    _write: OwnedFd,
+    read: OwnedFd,
+    /// The kernel closes the descriptors of a dying process in an order that it does not promise;
+    /// with one copy of the read end below the write end and one above, a read end outlives the
+    /// write end in either.
+    _read_above: OwnedFd,
+}
+
+impl Leash {
+    /// Makes the pipe, before the fork.
+    pub fn new() -> Result<Self> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).or_fail("can't make a pipe")?;
+        let above = fcntl(&read, FcntlArg::F_DUPFD_CLOEXEC(write.as_raw_fd() + 1))
+            .or_fail("can't duplicate a descriptor")?;
+        let _read_above = sys::adopt(above).or_fail("can't duplicate a descriptor")?;
+        Ok(Leash {
+            _write: write,
+            read,
+            _read_above,
+        })
+    }
+
+    /// In the monitor: ties process `pid` to it.
+    pub fn tie(&self, pid: i32, signal: Signal) -> Result<()> {
+        sys::signal_on_event(self.read.as_fd(), pid, signal.number())
+            .or_fail("can't tie the child to its monitor")
+    }
+
+    /// In the child: keeps what it needs to know whether its monitor is still there.
+    pub fn into_child(self, signal: Signal) -> Result<OwnedFd> {
+        let Leash {
+            _write,
+            read,
+            _read_above,
+        } = self;
+        drop((_write, _read_above));
+        arm(signal, read.as_fd())?;
+        Ok(read)
+    }
+}
+
+fn arm(signal: Signal, leash: BorrowedFd<'_>) -> Result<()> {
+    let what = "can't arrange to die with the monitor";
+    let number = nix::sys::signal::Signal::try_from(signal.number()).or_fail(what)?;
+    nix::sys::prctl::set_pdeathsig(number).or_fail(what)?;
+    // The monitor may have died before the line above took effect.
+    let mut poll_fds = [PollFd::new(&leash, PollFlags::empty())];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    rustix::io::retry_on_intr(|| poll(&mut poll_fds, Some(&now))).or_fail(what)?;
+    if poll_fds[0].revents().contains(PollFlags::HUP) {
+        return Err(Error::new("the monitor of this process is gone"));
+    }
+    Ok(())
+}
+
+/// Runs `change`, which changes credentials, and sets the parent-death signal again if it was set:
+/// commit_creds() in the kernel clears it.
+pub fn rearm<T>(leash: Option<BorrowedFd<'_>>, change: impl FnOnce() -> Result<T>) -> Result<T> {
+    let what = "can't read the parent-death signal";
+    let signal = nix::sys::prctl::get_pdeathsig().or_fail(what)?;
+    let done = change()?;
+    if let Some(signal) = signal {
+        let signal = Signal::from_number(signal as i32).ok_or_else(|| Error::new(what))?;
+        match leash {
+            Some(leash) => arm(signal, leash)?,
+            None => nix::sys::prctl::set_pdeathsig(
+                nix::sys::signal::Signal::try_from(signal.number()).or_fail(what)?,
+            )
+            .or_fail(what)?,
+        }
+    }
+    Ok(done)
+}

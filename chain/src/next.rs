@@ -1,0 +1,221 @@
+//! The next link of the chain: what it is, what it is given, and how it is started.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use crate::descriptors;
+use crate::environment::Environment;
+use crate::error::{Errno, Error, Result, ResultExt};
+use crate::handover::Handover;
+use crate::leash;
+use crate::names;
+use crate::search;
+use crate::signal::{Given, SignalSet};
+use crate::sys;
+use crate::toolbox::Toolbox;
+
+/// The next link, and all that passes through this one to it.
+#[derive(Debug)]
+pub struct Next {
+    command: Vec<OsString>,
+    environment: Environment,
+    given: Given,
+    toolbox: Toolbox,
+    leash: Option<OwnedFd>,
+    /// `--keep-fd` of this link and those before.
+    keep: Vec<RawFd>,
+    /// The descriptors of LISTEN_FDS, if they are for this process.
+    listen: Vec<RawFd>,
+    mount_namespace: Option<u64>,
+}
+
+impl Next {
+    /// Takes stock of what this process was given, and closes everything else to the next exec.
+    pub(crate) fn new(
+        command: Vec<OsString>,
+        mut environment: Environment,
+        handover: Option<Handover>,
+        keep_fd: &[RawFd],
+    ) -> Result<Self> {
+        let handover = handover.unwrap_or_default();
+        let mut given = Given::at_start().or_fail("can't read the signal mask")?;
+        if let Some(mask) = handover.mask {
+            given.mask = mask;
+        }
+        let listen = descriptors::listen_fds(&environment)?;
+        let mut keep = handover.keep;
+        for &fd in keep_fd {
+            descriptors::check_kept(fd)?;
+            if !keep.contains(&fd) {
+                keep.push(fd);
+            }
+        }
+        descriptors::close_all_on_exec()?;
+        let adopted = handover.leash.map(sys::adopt).transpose();
+        let leash = adopted.or_fail("can't take over the leash")?;
+        if !listen.is_empty() {
+            // It names the first link's pidfd of itself (systemd 260), not the app's.
+            environment.remove("LISTEN_PIDFDID");
+        }
+        Ok(Next {
+            command,
+            environment,
+            given,
+            toolbox: Toolbox::from_handover(handover.toolbox)?,
+            leash,
+            keep,
+            listen,
+            mount_namespace: handover.mount_namespace,
+        })
+    }
+
+    /// The words of the next link.
+    pub fn command(&self) -> &[OsString] {
+        &self.command
+    }
+
+    /// The environment of the next link, to be changed.
+    pub fn environment(&mut self) -> &mut Environment {
+        &mut self.environment
+    }
+
+    /// The inode of the mount namespace that a link before this one made for the chain.
+    pub fn mount_namespace(&self) -> Option<u64> {
+        self.mount_namespace
+    }
+
+    /// Tells the links to come that this mount namespace was made for the chain.
+    pub fn set_mount_namespace(&mut self, inode: Option<u64>) {
+        self.mount_namespace = inode;
+    }
+
+    /// Gives the links to come the toolbox `folder`, a detached mount.
+    pub fn set_toolbox(&mut self, folder: OwnedFd) {
+        self.toolbox = Toolbox::Detached(folder);
+    }
+
+    /// Whether the toolbox has been detached already by a link before.
+    pub fn has_detached_toolbox(&self) -> bool {
+        matches!(self.toolbox, Toolbox::Detached(_))
+    }
+
+    /// Runs `change`, which changes credentials, without coming loose from the monitor.
+    pub fn change_credentials<T>(&self, change: impl FnOnce() -> Result<T>) -> Result<T> {
+        leash::rearm(self.leash.as_ref().map(AsFd::as_fd), change)
+    }
+
+    /// Starts the next link in place of this process; returns only if that fails.
+    pub fn exec(mut self) -> Result<Infallible> {
+        let Some(word) = self.command.first().cloned() else {
+            return Err(Error::new("no COMMAND given"));
+        };
+        let arguments: Vec<CString> = std::mem::take(&mut self.command)
+            .into_iter()
+            .map(c_string)
+            .collect::<Result<_>>()?;
+        descriptors::inherit(self.keep.iter().chain(&self.listen).copied())?;
+        match word.to_str().filter(|_| names::is_ours(&word)) {
+            Some(name) => self.exec_own(name, &arguments),
+            None => self.exec_foreign(&word, &arguments),
+        }
+    }
+
+    /// One of ours: it gets the toolbox, the leash and, if it will be PID 1, a closed signal mask,
+    /// since what arrives before PID 1 is ready for it would be lost (pid_namespaces(7)).
+    fn exec_own(mut self, name: &str, arguments: &[CString]) -> Result<Infallible> {
+        let is_init = std::process::id() == 1;
+        let handover = Handover {
+            toolbox: self.toolbox.descriptor(),
+            leash: self.leash.as_ref().map(AsRawFd::as_raw_fd),
+            mask: is_init.then_some(self.given.mask),
+            ..self.public_handover()
+        };
+        descriptors::inherit(handover.toolbox.into_iter().chain(handover.leash))?;
+        handover.put(&mut self.environment);
+        let mask = if is_init {
+            SignalSet::ALL
+        } else {
+            self.given.mask
+        };
+        self.given
+            .restore(mask)
+            .or_fail("can't restore the signal state")?;
+        Err(self
+            .toolbox
+            .exec(name, arguments, self.environment.entries()))
+    }
+
+    /// The app, or a program that stands between two of our tools. What gives power (toolbox,
+    /// leash) ends here; the rest is passed on only where one of our names follows.
+    fn exec_foreign(mut self, word: &OsStr, arguments: &[CString]) -> Result<Infallible> {
+        let file = search::find(word, self.environment.get("PATH"))?.into_os_string();
+        if arguments.iter().any(names_a_tool) {
+            self.public_handover().put(&mut self.environment);
+        }
+        self.given
+            .restore(self.given.mask)
+            .or_fail("can't restore the signal state")?;
+        let path = c_string(file.clone())?;
+        let Err(errno) = nix::unistd::execve(&path, arguments, self.environment.entries());
+        let error = Error::new("can't execute")
+            .object(word)
+            .because(errno)
+            .with_status(search::status_of_failed_exec(errno));
+        Err(match search::explain_failed_exec(errno, &file) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        })
+    }
+
+    fn public_handover(&self) -> Handover {
+        Handover {
+            keep: self.keep.clone(),
+            mount_namespace: self.mount_namespace,
+            ..Handover::default()
+        }
+    }
+
+    /// In the monitor after the fork: drops what is the child's. Standard error stays for messages.
+    pub(crate) fn abandon(self) {
+        for fd in [0, 1].iter().chain(&self.keep).chain(&self.listen) {
+            // They may be one and the same, or closed: nothing to do about either.
+            drop(sys::adopt(*fd));
+        }
+    }
+
+    /// In the child after the fork: takes the leash, and rewrites the variables that name a
+    /// process, if they named the one that forked.
+    pub(crate) fn become_child(&mut self, leash: OwnedFd, forker: u32) {
+        self.leash = Some(leash);
+        for name in ["LISTEN_PID", "WATCHDOG_PID"] {
+            let named = self.environment.get(name).and_then(OsStr::to_str);
+            if named.and_then(|pid| pid.parse().ok()) == Some(forker) {
+                self.environment.set(name, std::process::id().to_string());
+            }
+        }
+    }
+
+    /// What the first link's mask was.
+    pub fn given(&self) -> Given {
+        self.given
+    }
+
+    /// The monitor's pipe, as long as this process is on one.
+    pub fn leash(&self) -> Option<BorrowedFd<'_>> {
+        self.leash.as_ref().map(AsFd::as_fd)
+    }
+}
+
+/// Whether an argument is one of our names, alone or at the end of a path.
+fn names_a_tool(argument: &CString) -> bool {
+    let word = OsString::from_vec(argument.as_bytes().to_vec());
+    Path::new(&word).file_name().is_some_and(names::is_ours)
+}
+
+fn c_string(word: OsString) -> Result<CString> {
+    CString::new(word.into_vec())
+        .map_err(|_| Error::new("can't pass on a word with a NUL byte").because(Errno::EINVAL))
+}

@@ -1,0 +1,96 @@
+//! The procfs at /proc, opened so that nothing mounted over it, or in its place, is read or written.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, fstatfs, open, openat2, readlinkat};
+
+use crate::error::{Error, Result, ResultExt};
+
+/// procfs's magic number (linux/magic.h).
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+/// The inode of procfs's root folder.
+const PROC_ROOT_INODE: u64 = 1;
+
+/// The root folder of a procfs.
+#[derive(Debug)]
+pub struct Procfs(OwnedFd);
+
+impl Procfs {
+    /// Opens /proc and checks that it is a procfs's root.
+    pub fn open() -> Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let root = open("/proc", flags, Mode::empty()).or_fail_on("can't open", "/proc")?;
+        let magic = fstatfs(&root).or_fail_on("can't examine", "/proc")?.f_type;
+        let inode = fstat(&root).or_fail_on("can't examine", "/proc")?.st_ino;
+        if magic as u64 != PROC_SUPER_MAGIC || inode != PROC_ROOT_INODE {
+            return Err(Error::new("refused")
+                .object("/proc")
+                .reason("it is not a procfs"));
+        }
+        Ok(Procfs(root))
+    }
+
+    /// Opens `path` below the root: no symbolic link is followed, no mount crossed.
+    pub fn file(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+        rustix::io::retry_on_intr(|| {
+            openat2(
+                &self.0,
+                path,
+                flags | OFlags::CLOEXEC,
+                Mode::empty(),
+                resolve,
+            )
+        })
+        .map_err(|errno| {
+            Error::new("can't open")
+                .object(format!("/proc/{path}"))
+                .because(errno)
+                .hint_if(
+                    nix::errno::Errno::EXDEV,
+                    "something is mounted over it; a procfs without that is needed",
+                )
+        })
+    }
+
+    /// The whole of a small file.
+    pub fn read(&self, path: &str) -> Result<String> {
+        let mut text = String::new();
+        std::fs::File::from(self.file(path, OFlags::RDONLY)?)
+            .read_to_string(&mut text)
+            .or_fail_on("can't read", format!("/proc/{path}"))?;
+        Ok(text)
+    }
+
+    /// Writes `text` in one write(2), as the kernel's knobs want it.
+    pub fn write(&self, path: &str, text: &str) -> Result<()> {
+        let what = "can't write";
+        let object = format!("/proc/{path}");
+        let mut file = std::fs::File::from(self.file(path, OFlags::WRONLY)?);
+        match file.write(text.as_bytes()).or_fail_on(what, &object)? {
+            written if written == text.len() => Ok(()),
+            _ => Err(Error::new(what)
+                .object(object)
+                .reason("written in part only")),
+        }
+    }
+
+    /// The id of the calling process as this procfs names it, which differs from getpid(2)'s if
+    /// the procfs belongs to another PID namespace.
+    pub fn own_id(&self) -> Result<String> {
+        let own = readlinkat(&self.0, "self", Vec::new()).map_err(|errno| {
+            Error::new("can't read").object("/proc/self").because(errno).hint_if(
+                nix::errno::Errno::ENOENT,
+                "/proc belongs to a PID namespace that this process is not in: let ns-unshare mount one (--mount-proc)",
+            )
+        })?;
+        Ok(own.to_string_lossy().into_owned())
+    }
+}
+
+impl AsFd for Procfs {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

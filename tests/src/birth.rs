@@ -23,6 +23,8 @@ pub struct Birth {
     pub doors: Vec<OwnedFd>,
     /// Who to become.
     pub ids: Option<(Uid, Gid)>,
+    /// The supplementary groups.
+    pub groups: Vec<Gid>,
     /// Files and folders to lay over others, in a mount namespace of the chain's own.
     pub covers: Vec<(CString, CString)>,
     /// Descriptors to inherit, each at its number.
@@ -45,6 +47,7 @@ impl Birth {
             doors: Vec::new(),
             // Only root becomes somebody else.
             ids: User::suite_is_root().then_some(ids),
+            groups: Vec::new(),
             covers: Vec::new(),
             descriptors: Vec::new(),
             closed: Vec::new(),
@@ -65,7 +68,7 @@ impl Birth {
         }
         self.cover()?;
         if let Some((uid, gid)) = self.ids {
-            setgroups(&[])?;
+            setgroups(&self.groups)?;
             setresgid(gid, gid, gid)?;
             setresuid(uid, uid, uid)?;
         }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::unistd::Gid;
 
 use crate::birth::{self, Birth};
 use crate::terminal::Terminal;
@@ -67,6 +68,12 @@ impl Chain {
     /// Adds words.
     pub fn args<W: AsRef<OsStr>>(self, words: impl IntoIterator<Item = W>) -> Chain {
         words.into_iter().fold(self, Chain::arg)
+    }
+
+    /// Makes the user a member of these groups. Only root can.
+    pub fn groups(mut self, groups: &[u32]) -> Chain {
+        self.birth.groups = groups.iter().copied().map(Gid::from_raw).collect();
+        self
     }
 
     /// Gives it a variable.

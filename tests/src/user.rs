@@ -1,6 +1,10 @@
 //! Who runs a chain.
 
+use std::sync::OnceLock;
+
 use nix::unistd::{Gid, Uid};
+
+use crate::{Chain, Ended};
 
 /// The one who starts the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,33 @@ impl User {
         }
     }
 
+    /// What every user can: run a program.
+    pub fn can_run(self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether the kernel lets this user make namespaces, asked of unshare(1).
+    pub fn can_isolate(self) -> Result<(), String> {
+        static ANSWERS: [OnceLock<Result<(), String>>; 2] = [OnceLock::new(), OnceLock::new()];
+        let answer = &ANSWERS[usize::from(self.is_root())];
+        let ask = || {
+            let asked = Chain::new(
+                self,
+                "unshare --user --map-root-user --mount --pid --fork true",
+            )
+            .run();
+            match asked.ended {
+                Some(Ended::Exit(0)) => Ok(()),
+                _ => Err(format!(
+                    "uid {} can't make namespaces: {}",
+                    self.uid(),
+                    asked.stderr.trim_end()
+                )),
+            }
+        };
+        answer.get_or_init(ask).clone()
+    }
+
     /// Whether this is root.
     pub fn is_root(self) -> bool {
         self == User::Root
@@ -48,21 +79,31 @@ impl User {
 /// Makes two tests of each function named: one as root, one as an ordinary user.
 ///
 /// It stands at the head of a file, as its table of contents. A function that is not listed is
-/// dead code, and the compiler says so.
+/// dead code, and the compiler says so. What all of them need can stand before the names:
+/// `each_user![if User::can_isolate; ...]`.
 #[macro_export]
 macro_rules! each_user {
-    ($($name:ident),+ $(,)?) => {$(
+    (if $need:path; $($name:ident),+ $(,)?) => {$(
         mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
             #[test]
             fn as_root() {
                 if $crate::User::suite_is_root() {
+                    $crate::need!($need($crate::User::Root));
                     super::$name($crate::User::Root);
                 }
             }
+
             #[test]
             fn as_ordinary_user() {
+                $crate::need!($need($crate::User::Ordinary));
                 super::$name($crate::User::Ordinary);
             }
         }
     )+};
+    ($($name:ident),+ $(,)?) => {
+        $crate::each_user![if $crate::User::can_run; $($name),+];
+    };
 }

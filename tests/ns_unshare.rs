@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
-use catena_tests::{Chain, Scratch, Seen, User, any, each_user, like, need};
+use catena_tests::{Chain, Scratch, Seen, User, each_user, like, need};
 use nix::sys::signal::Signal;
 
 each_user![if User::can_isolate;

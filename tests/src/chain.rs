@@ -148,23 +148,25 @@ impl Chain {
     }
 
     /// Starts it.
-    pub fn start(self) -> Running {
-        self.start_with(Stdio::piped(), Stdio::piped())
+    pub fn start(mut self) -> Running {
+        let mut command = self.command();
+        command
+            .stdin(self.take_stdin())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        self.launch(command, None)
     }
 
-    /// Starts it on a terminal of its own: stdin, stdout and stderr.
-    pub fn start_on(mut self, terminal: &Terminal) -> Running {
+    /// Starts it on a terminal of its own: stdin, stdout and stderr. What stands on the terminal
+    /// counts as its stdout.
+    pub fn start_on(mut self, terminal: &mut Terminal) -> Running {
         self.birth.terminal = true;
-        let side = || Stdio::from(terminal.inner());
+        let inner = terminal.take_inner();
+        let side = || Stdio::from(inner.try_clone().expect("dup"));
         let mut command = self.command();
-        command.stdin(side());
-        self.launch(command, side(), side())
-    }
-
-    fn start_with(mut self, stdout: Stdio, stderr: Stdio) -> Running {
-        let mut command = self.command();
-        command.stdin(self.take_stdin());
-        self.launch(command, stdout, stderr)
+        command.stdin(side()).stdout(side()).stderr(side());
+        drop(inner);
+        self.launch(command, Some(terminal.output()))
     }
 
     fn command(&self) -> Command {
@@ -194,7 +196,7 @@ impl Chain {
         }
     }
 
-    fn launch(mut self, mut command: Command, stdout: Stdio, stderr: Stdio) -> Running {
+    fn launch(mut self, mut command: Command, output: Option<OwnedFd>) -> Running {
         // Where no cell can be made, a chain that needs none runs all the same.
         let cell = self
             .cell

@@ -41,7 +41,8 @@ struct Stream {
 
 impl Running {
     pub(crate) fn new(
-        mut child: Child,
+        child: Child,
+        outputs: [Option<OwnedFd>; 2],
         command: String,
         user: User,
         cell: Option<Rc<Cell>>,
@@ -49,8 +50,7 @@ impl Running {
         leaves_processes: bool,
     ) -> Running {
         let over = sys::pidfd_open(child.id().cast_signed()).expect("pidfd_open");
-        let stdout = Stream::new(child.stdout.take().map(OwnedFd::from));
-        let stderr = Stream::new(child.stderr.take().map(OwnedFd::from));
+        let [stdout, stderr] = outputs.map(Stream::new);
         let end = Instant::now() + deadline;
         Running {
             child,
@@ -64,6 +64,11 @@ impl Running {
             stdout,
             stderr,
         }
+    }
+
+    /// What it has written to stdout so far, as far as was waited for.
+    pub fn stdout(&self) -> String {
+        self.stdout.lossy()
     }
 
     /// The process that was started: the first link, and all that it has exec'd since.

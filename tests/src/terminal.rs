@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use nix::pty::openpty;
 
@@ -10,7 +10,7 @@ use nix::pty::openpty;
 #[derive(Debug)]
 pub struct Terminal {
     outer: File,
-    inner: OwnedFd,
+    inner: Option<OwnedFd>,
 }
 
 impl Terminal {
@@ -19,13 +19,19 @@ impl Terminal {
         let pair = openpty(None, None).map_err(|error| format!("no pseudo-terminal: {error}"))?;
         Ok(Terminal {
             outer: pair.master.into(),
-            inner: pair.slave,
+            inner: Some(pair.slave),
         })
     }
 
-    /// The side that the chain is on.
-    pub(crate) fn inner(&self) -> OwnedFd {
-        self.inner.try_clone().expect("dup")
+    /// The side that the chain is on, which only the chain may hold: when the last process lets
+    /// go of it, the output is at its end.
+    pub(crate) fn take_inner(&mut self) -> OwnedFd {
+        self.inner.take().expect("one chain a terminal")
+    }
+
+    /// What is written on it can be read here.
+    pub(crate) fn output(&self) -> OwnedFd {
+        self.outer.try_clone().expect("dup").into()
     }
 
     /// Types `text`.
@@ -33,10 +39,5 @@ impl Terminal {
         self.outer
             .write_all(text.as_bytes())
             .expect("write to a terminal");
-    }
-
-    /// What is written on it can be read here.
-    pub fn outer(&self) -> BorrowedFd<'_> {
-        self.outer.as_fd()
     }
 }

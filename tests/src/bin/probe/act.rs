@@ -5,13 +5,15 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise, sigprocmask};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, chdir, chroot, fchdir, fork, pause, setsid};
+use nix::unistd::{ForkResult, Pid, Uid, chdir, chroot, fchdir, fork, pause, setresuid, setsid};
 
 /// Does `deed`; gives the exit status.
 pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
@@ -32,6 +34,7 @@ pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
         ("notify", words) => result(notify(words)),
         ("kill", [pid]) => result(kill(Pid::from_raw(number(pid)), None).map_err(io::Error::from)),
         ("escape", [path]) => result(escape(path)),
+        ("become", [uid, program]) => result(become_user(number(uid), program)),
         ("copy", []) => result(io::copy(&mut io::stdin(), &mut io::stdout()).map(drop)),
         _ => {
             say(&format!("the probe can't do this: {deed:?} {words:?}"));
@@ -197,6 +200,13 @@ fn signals(count: usize) -> i32 {
         say(set.wait().expect("sigwait").as_str());
     }
     0
+}
+
+/// Executes `program` as somebody else.
+fn become_user(uid: u32, program: &OsString) -> io::Result<()> {
+    let uid = Uid::from_raw(uid);
+    setresuid(uid, uid, uid)?;
+    Err(Command::new(program).exec())
 }
 
 /// The old way out of a chroot: change the root to a folder below, with the working directory

@@ -206,16 +206,12 @@ impl Chain {
         birth.doors = cell.as_ref().map(|cell| cell.doors()).unwrap_or_default();
         birth.prepare(&mut command);
         let text = shown(&self.words);
-        let child = command.stdout(stdout).stderr(stderr).spawn();
-        let child = child.unwrap_or_else(|error| panic!("start {text}: {error}"));
-        Running::new(
-            child,
-            text,
-            self.user,
-            cell,
-            self.deadline,
-            self.leaves_processes,
-        )
+        let spawned = command.spawn();
+        let mut child = spawned.unwrap_or_else(|error| panic!("start {text}: {error}"));
+        let stdout = output.or_else(|| child.stdout.take().map(OwnedFd::from));
+        let outputs = [stdout, child.stderr.take().map(OwnedFd::from)];
+        let leaves = self.leaves_processes;
+        Running::new(child, outputs, text, self.user, cell, self.deadline, leaves)
     }
 
     /// Runs it to its end.

@@ -37,40 +37,23 @@ fn cell(user: User) -> Rc<Cell> {
 
 fn the_app_is_in_the_cgroup(user: User) {
     let seen = Chain::new(user, "cg-enter --name web --pids-max 20 -- {probe}").see();
-    assert!(
-        seen.cgroups.iter().any(|line| line.ends_with("/web")),
-        "{:?}",
-        seen.cgroups
-    );
+    assert!(seen.cgroups.iter().any(|line| line.ends_with("/web")), "{:?}", seen.cgroups);
     let outside = Chain::new(user, "{probe}").see();
-    assert!(
-        !outside.cgroups.iter().any(|line| line.ends_with("/web")),
-        "{:?}",
-        outside.cgroups
-    );
+    assert!(!outside.cgroups.iter().any(|line| line.ends_with("/web")), "{:?}", outside.cgroups);
 }
 
 fn a_named_cgroup_is_kept_and_used_again(user: User) {
     let cell = cell(user);
     for _ in 0..2 {
-        Chain::new(user, "cg-enter --name web -- true")
-            .in_cell(&cell)
-            .run()
-            .expect(0, "", "");
-        assert!(
-            cell.cgroups().contains(Path::new("web")),
-            "{:?}",
-            cell.cgroups()
-        );
+        Chain::new(user, "cg-enter --name web -- true").in_cell(&cell).run().expect(0, "", "");
+        assert!(cell.cgroups().contains(Path::new("web")), "{:?}", cell.cgroups());
     }
 }
 
 fn an_unnamed_cgroup_is_gone_at_the_end(user: User) {
     let cell = cell(user);
     let start = || {
-        let mut running = Chain::new(user, "cg-enter -- {probe} hold")
-            .in_cell(&cell)
-            .start();
+        let mut running = Chain::new(user, "cg-enter -- {probe} hold").in_cell(&cell).start();
         running.wait_for("ready\n");
         running
     };
@@ -87,15 +70,10 @@ fn an_unnamed_cgroup_is_gone_at_the_end(user: User) {
 
 fn a_named_cgroup_can_be_removed_at_the_end(user: User) {
     let cell = cell(user);
-    let mut running = Chain::new(user, "cg-enter --name web --rm -- {probe} hold")
-        .in_cell(&cell)
-        .start();
+    let mut running =
+        Chain::new(user, "cg-enter --name web --rm -- {probe} hold").in_cell(&cell).start();
     running.wait_for("ready\n");
-    assert!(
-        cell.cgroups().contains(Path::new("web")),
-        "{:?}",
-        cell.cgroups()
-    );
+    assert!(cell.cgroups().contains(Path::new("web")), "{:?}", cell.cgroups());
     running.signal(Signal::SIGTERM);
     running.finish().expect(Signal::SIGTERM, "ready\n", "");
     assert!(cell.cgroups().is_empty(), "{:?}", cell.cgroups());
@@ -122,10 +100,7 @@ fn limit(user: User, options: &str, v2: &str, v1: &str) -> String {
     let controller = v2.split('.').next().unwrap_or_default();
     let cell = Rc::new(Cell::with(user, controller).expect("asked before"));
     let line = format!("cg-enter --name web {options} -- true");
-    Chain::new(user, &line)
-        .in_cell(&cell)
-        .run()
-        .expect(0, "", "");
+    Chain::new(user, &line).in_cell(&cell).run().expect(0, "", "");
     cell.limit(controller, "web", v2, v1)
 }
 
@@ -161,12 +136,7 @@ fn limits_are_set(user: User) {
 fn sizes_have_units(user: User) {
     need!(Cell::with(user, "memory"));
     let memory = |size: &str| {
-        limit(
-            user,
-            &format!("--memory-max {size}"),
-            "memory.max",
-            "memory.limit_in_bytes",
-        )
+        limit(user, &format!("--memory-max {size}"), "memory.max", "memory.limit_in_bytes")
     };
     assert_eq!(memory("512K"), (512_u64 << 10).to_string());
     assert_eq!(memory("64M"), (64_u64 << 20).to_string());
@@ -177,27 +147,12 @@ fn sizes_have_units(user: User) {
 fn a_relative_limit_is_of_the_memory(user: User) {
     need!(Cell::with(user, "memory"));
     let info = std::fs::read_to_string("/proc/meminfo").expect("meminfo");
-    let total = info
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
-        .expect("MemTotal");
-    let total: u64 = total
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .expect("a number");
-    let half = limit(
-        user,
-        "--memory-max 50%",
-        "memory.max",
-        "memory.limit_in_bytes",
-    );
+    let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:")).expect("MemTotal");
+    let total: u64 = total.trim().trim_end_matches(" kB").parse().expect("a number");
+    let half = limit(user, "--memory-max 50%", "memory.max", "memory.limit_in_bytes");
     let half: u64 = half.parse().expect("a number");
     // The kernel keeps whole pages.
-    assert!(
-        half.abs_diff(total * 1024 / 2) < 65536,
-        "{half} is not half of {total} kB"
-    );
+    assert!(half.abs_diff(total * 1024 / 2) < 65536, "{half} is not half of {total} kB");
 }
 
 fn a_bad_limit_is_refused(user: User) {
@@ -260,14 +215,9 @@ fn forks_beyond_the_limit_fail(user: User) {
 
 fn a_populated_cgroup_is_refused(user: User) {
     let cell = cell(user);
-    let mut first = Chain::new(user, "cg-enter --name web -- {probe} hold")
-        .in_cell(&cell)
-        .start();
+    let mut first = Chain::new(user, "cg-enter --name web -- {probe} hold").in_cell(&cell).start();
     first.wait_for("ready\n");
-    let second = Chain::new(
-        user,
-        "cg-enter --name web -- {probe} write /dev/stdout started",
-    );
+    let second = Chain::new(user, "cg-enter --name web -- {probe} write /dev/stdout started");
     let second = second.in_cell(&cell).leaves_processes().run();
     second.expect(125, "", like("cg-enter: *'*web*'*\nhint: *--share*\n"));
     first.signal(Signal::SIGTERM);
@@ -276,70 +226,36 @@ fn a_populated_cgroup_is_refused(user: User) {
 
 fn a_populated_cgroup_can_be_shared(user: User) {
     let cell = cell(user);
-    let mut first = Chain::new(user, "cg-enter --name web -- {probe} hold")
-        .in_cell(&cell)
-        .start();
+    let mut first = Chain::new(user, "cg-enter --name web -- {probe} hold").in_cell(&cell).start();
     first.wait_for("ready\n");
     let second = Chain::new(user, "cg-enter --share --name web -- {probe}");
     let seen = second.in_cell(&cell).leaves_processes().see();
-    assert!(
-        seen.cgroups.iter().any(|line| line.ends_with("/web")),
-        "{:?}",
-        seen.cgroups
-    );
+    assert!(seen.cgroups.iter().any(|line| line.ends_with("/web")), "{:?}", seen.cgroups);
     first.signal(Signal::SIGTERM);
     first.finish().expect(Signal::SIGTERM, "ready\n", "");
 }
 
 fn a_name_is_no_path(user: User) {
     let long = "x".repeat(256);
-    for name in [
-        "",
-        ".",
-        "..",
-        "../web",
-        "web/..",
-        "/web",
-        "a\nb",
-        "cgroup.procs",
-        &long,
-    ] {
+    for name in ["", ".", "..", "../web", "web/..", "/web", "a\nb", "cgroup.procs", &long] {
         let cell = cell(user);
-        let chain = Chain::new(user, "cg-enter")
-            .arg(format!("--name={name}"))
-            .args(["--", "{probe}"]);
-        chain
-            .in_cell(&cell)
-            .run()
-            .expect(125, "", like("cg-enter: *"));
-        assert!(
-            cell.cgroups().is_empty(),
-            "{name:?} made {:?}",
-            cell.cgroups()
-        );
+        let chain =
+            Chain::new(user, "cg-enter").arg(format!("--name={name}")).args(["--", "{probe}"]);
+        chain.in_cell(&cell).run().expect(125, "", like("cg-enter: *"));
+        assert!(cell.cgroups().is_empty(), "{name:?} made {:?}", cell.cgroups());
     }
 }
 
 fn a_parent_can_be_named(user: User) {
     let cell = cell(user);
-    Chain::new(user, "cg-enter --name team -- true")
-        .in_cell(&cell)
-        .run()
-        .expect(0, "", "");
+    Chain::new(user, "cg-enter --name team -- true").in_cell(&cell).run().expect(0, "", "");
     let chain = Chain::new(user, "cg-enter --parent team --name web -- {probe}").in_cell(&cell);
     let seen = chain.see();
-    assert!(
-        seen.cgroups.iter().any(|line| line.ends_with("/team/web")),
-        "{:?}",
-        seen.cgroups
-    );
+    assert!(seen.cgroups.iter().any(|line| line.ends_with("/team/web")), "{:?}", seen.cgroups);
     // It must be there, and below what was delegated.
     for parent in ["none", "..", "team/../.."] {
         let line = format!("cg-enter --parent {parent} --name web -- {{probe}}");
-        Chain::new(user, &line)
-            .in_cell(&cell)
-            .run()
-            .expect(125, "", like("cg-enter: *"));
+        Chain::new(user, &line).in_cell(&cell).run().expect(125, "", like("cg-enter: *"));
     }
 }
 
@@ -349,13 +265,7 @@ fn where_the_user_may_not_it_fails(user: User) {
     }
     // A cell that belongs to root: nothing was delegated.
     let cell = Rc::new(Cell::new(User::Root).expect("asked before"));
-    let outcome = Chain::new(user, "cg-enter --pids-max 5 -- {probe}")
-        .in_cell(&cell)
-        .run();
-    outcome.expect(
-        125,
-        "",
-        like("cg-enter: *Permission denied\nhint: *Delegate=yes*\n"),
-    );
+    let outcome = Chain::new(user, "cg-enter --pids-max 5 -- {probe}").in_cell(&cell).run();
+    outcome.expect(125, "", like("cg-enter: *Permission denied\nhint: *Delegate=yes*\n"));
     assert!(cell.cgroups().is_empty(), "{:?}", cell.cgroups());
 }

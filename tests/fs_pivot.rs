@@ -53,15 +53,9 @@ fn see(user: User, options: &str, root: &Rootfs) -> Seen {
 fn the_root_is_the_one_named(user: User) {
     let root = rootfs(user);
     root.file("only-here", "hello\n");
-    pivot(user, "", &root)
-        .args(["cat", "/only-here"])
-        .run()
-        .expect(0, "hello\n", "");
+    pivot(user, "", &root).args(["cat", "/only-here"]).run().expect(0, "hello\n", "");
     let list = "bin\ndev\netc\nhome\nmnt\nonly-here\nproc\nrun\nsys\ntmp\nvar\n";
-    pivot(user, "", &root)
-        .args(["ls", "/"])
-        .run()
-        .expect(0, list, "");
+    pivot(user, "", &root).args(["ls", "/"]).run().expect(0, list, "");
     Chain::new(user, "ls /only-here").run().expect(2, "", any());
 }
 
@@ -81,11 +75,7 @@ fn the_default_mounts(user: User) {
         assert_eq!(mount.kind, kind, "{mount:?}");
         assert!(mount.has(options), "{mount:?}");
     }
-    assert!(
-        seen.mount("/").has(&["nosuid", "nodev"]),
-        "{:?}",
-        seen.mount("/")
-    );
+    assert!(seen.mount("/").has(&["nosuid", "nodev"]), "{:?}", seen.mount("/"));
     for mount in &seen.mounts {
         assert!(mount.propagation.is_empty(), "{mount:?}");
     }
@@ -108,16 +98,10 @@ fn the_default_devices(user: User) {
     let numbers = "1:3\n1:5\n1:7\n1:8\n1:9\n5:0\n";
     let devices =
         ["null", "zero", "full", "random", "urandom", "tty"].map(|name| format!("/dev/{name}"));
-    let stat = pivot(user, "", &root)
-        .args(["stat", "-c", "%t:%T"])
-        .args(devices)
-        .run();
+    let stat = pivot(user, "", &root).args(["stat", "-c", "%t:%T"]).args(devices).run();
     stat.expect(0, numbers, "");
     let script = "echo x >/dev/null && head -c 3 /dev/zero >/dev/shm/zeroes && cat </dev/null";
-    pivot(user, "", &root)
-        .args(["sh", "-c", script])
-        .run()
-        .expect(0, "", "");
+    pivot(user, "", &root).args(["sh", "-c", script]).run().expect(0, "", "");
 }
 
 fn no_mount_of_the_host_is_left(user: User) {
@@ -129,40 +113,26 @@ fn no_mount_of_the_host_is_left(user: User) {
         });
         assert!(fine, "{mount:?}");
     }
-    let roots = seen
-        .mounts
-        .iter()
-        .filter(|mount| mount.point == "/")
-        .count();
+    let roots = seen.mounts.iter().filter(|mount| mount.point == "/").count();
     assert_eq!(roots, 1, "the old root lies below: {:#?}", seen.mounts);
     assert_eq!(seen.numbers(), [0, 1, 2]);
 }
 
 fn defaults_can_be_left_out(user: User) {
     let root = rootfs(user);
-    let list = |options: &str| {
-        pivot(user, options, &root)
-            .args(["ls", "/proc", "/sys", "/dev"])
-            .run()
-    };
+    let list =
+        |options: &str| pivot(user, options, &root).args(["ls", "/proc", "/sys", "/dev"]).run();
     list("--no-defaults").expect(0, "/dev:\n\n/proc:\n\n/sys:\n", "");
     list("").expect(0, like("*self*"), "");
 }
 
 fn what_is_written_stays_in_a_bound_root(user: User) {
     let root = rootfs(user);
-    let write = pivot(user, "", &root)
-        .args(["/bin/probe", "write", "/var/new", "text"])
-        .run();
+    let write = pivot(user, "", &root).args(["/bin/probe", "write", "/var/new", "text"]).run();
     write.expect(0, "ok\n", "");
-    assert_eq!(
-        fs::read_to_string(root.join("var/new")).expect("read"),
-        "text"
-    );
+    assert_eq!(fs::read_to_string(root.join("var/new")).expect("read"), "text");
     // /tmp and /run are the container's own.
-    let write = pivot(user, "", &root)
-        .args(["/bin/probe", "write", "/tmp/new", "text"])
-        .run();
+    let write = pivot(user, "", &root).args(["/bin/probe", "write", "/tmp/new", "text"]).run();
     write.expect(0, "ok\n", "");
     assert!(!root.join("tmp/new").exists());
 }
@@ -170,9 +140,7 @@ fn what_is_written_stays_in_a_bound_root(user: User) {
 fn a_read_only_root(user: User) {
     let root = rootfs(user);
     let write = |path: &str| {
-        pivot(user, "--read-only", &root)
-            .args(["/bin/probe", "write", path, "text"])
-            .run()
+        pivot(user, "--read-only", &root).args(["/bin/probe", "write", path, "text"]).run()
     };
     write("/var/new").expect(0, "EROFS\n", "");
     write("/new").expect(0, "EROFS\n", "");
@@ -185,36 +153,16 @@ fn a_folder_is_bound(user: User) {
     let (root, scratch) = (rootfs(user), Scratch::new(user));
     let folder = scratch.folder("data", user);
     let bind = format!("--bind {}:/mnt", folder.display());
-    let write = pivot(user, &bind, &root)
-        .args(["/bin/probe", "write", "/mnt/new", "text"])
-        .run();
+    let write = pivot(user, &bind, &root).args(["/bin/probe", "write", "/mnt/new", "text"]).run();
     write.expect(0, "ok\n", "");
-    assert_eq!(
-        fs::read_to_string(folder.join("new")).expect("read"),
-        "text"
-    );
-    assert_eq!(
-        see(user, "", &root)
-            .mounts
-            .iter()
-            .filter(|mount| mount.point == "/mnt")
-            .count(),
-        0
-    );
-    assert!(
-        see(user, &bind, &root)
-            .mount("/mnt")
-            .has(&["nosuid", "nodev"])
-    );
+    assert_eq!(fs::read_to_string(folder.join("new")).expect("read"), "text");
+    assert_eq!(see(user, "", &root).mounts.iter().filter(|mount| mount.point == "/mnt").count(), 0);
+    assert!(see(user, &bind, &root).mount("/mnt").has(&["nosuid", "nodev"]));
     let bind = format!("--ro-bind {}:/mnt", folder.display());
-    let write = pivot(user, &bind, &root)
-        .args(["/bin/probe", "write", "/mnt/again", "text"])
-        .run();
+    let write = pivot(user, &bind, &root).args(["/bin/probe", "write", "/mnt/again", "text"]).run();
     write.expect(0, "EROFS\n", "");
     let bind = format!("--bind {}:/mnt:ro", folder.display());
-    let write = pivot(user, &bind, &root)
-        .args(["/bin/probe", "write", "/mnt/again", "text"])
-        .run();
+    let write = pivot(user, &bind, &root).args(["/bin/probe", "write", "/mnt/again", "text"]).run();
     write.expect(0, "EROFS\n", "");
 }
 
@@ -222,10 +170,7 @@ fn a_file_is_bound(user: User) {
     let (root, scratch) = (rootfs(user), Scratch::new(user));
     let file = scratch.file("passwd", "somebody else\n");
     let bind = format!("--ro-bind {}:/etc/passwd", file.display());
-    pivot(user, &bind, &root)
-        .args(["cat", "/etc/passwd"])
-        .run()
-        .expect(0, "somebody else\n", "");
+    pivot(user, &bind, &root).args(["cat", "/etc/passwd"]).run().expect(0, "somebody else\n", "");
 }
 
 fn a_read_only_bind_is_read_only_below_too(user: User) {
@@ -254,14 +199,8 @@ fn a_tmpfs(user: User) {
     assert!(mount.super_options.contains("size=1024k"), "{mount:?}");
     assert!(mount.has(&["nosuid", "nodev"]), "{mount:?}");
     let fill = ["sh", "-c", "head -c 2000000 /dev/zero >/mnt/file"];
-    pivot(user, "--tmpfs /mnt:size=1M", &root)
-        .args(fill)
-        .run()
-        .expect(1, "", any());
-    pivot(user, "--tmpfs /mnt:size=4M", &root)
-        .args(fill)
-        .run()
-        .expect(0, "", "");
+    pivot(user, "--tmpfs /mnt:size=1M", &root).args(fill).run().expect(1, "", any());
+    pivot(user, "--tmpfs /mnt:size=4M", &root).args(fill).run().expect(0, "", "");
 }
 
 fn an_overlay_keeps_the_lower_folder(user: User) {
@@ -274,20 +213,15 @@ fn an_overlay_keeps_the_lower_folder(user: User) {
         work.display()
     );
     let script = "cat /etc/old && echo new >/etc/new && rm /etc/passwd && ls /etc";
-    Chain::new(user, &line)
-        .arg(script)
-        .run()
-        .expect(0, "old\ngroup\nnew\nold\n", "");
+    Chain::new(user, &line).arg(script).run().expect(0, "old\ngroup\nnew\nold\n", "");
     assert!(root.join("etc/passwd").exists() && !root.join("etc/new").exists());
-    assert_eq!(
-        fs::read_to_string(upper.join("etc/new")).expect("read"),
-        "new\n"
-    );
+    assert_eq!(fs::read_to_string(upper.join("etc/new")).expect("read"), "new\n");
     // What stands in the upper folder is there again the next time.
-    Chain::new(user, &line)
-        .arg("cat /etc/new; ls /etc")
-        .run()
-        .expect(0, "new\ngroup\nnew\nold\n", "");
+    Chain::new(user, &line).arg("cat /etc/new; ls /etc").run().expect(
+        0,
+        "new\ngroup\nnew\nold\n",
+        "",
+    );
 }
 
 fn lower_folders_are_stacked(user: User) {
@@ -299,18 +233,14 @@ fn lower_folders_are_stacked(user: User) {
         "ns-unshare -- fs-pivot --ephemeral --overlay {}:{root} -- cat /etc/passwd",
         layer.display()
     );
-    Chain::new(user, &line)
-        .run()
-        .expect(0, "from the layer\n", "");
+    Chain::new(user, &line).run().expect(0, "from the layer\n", "");
 }
 
 fn an_ephemeral_root_is_gone_at_the_end(user: User) {
     let root = rootfs(user);
     let before = host::paths(root.path());
     let script = "echo new >/etc/new && cat /etc/new && rm -r /home /etc/group && ls /etc";
-    let outcome = pivot(user, "--ephemeral", &root)
-        .args(["sh", "-c", script])
-        .run();
+    let outcome = pivot(user, "--ephemeral", &root).args(["sh", "-c", script]).run();
     outcome.expect(0, "new\nnew\npasswd\n", "");
     assert_eq!(host::paths(root.path()), before);
     let look = pivot(user, "--ephemeral", &root).args(["ls", "/etc"]).run();
@@ -320,18 +250,14 @@ fn an_ephemeral_root_is_gone_at_the_end(user: User) {
 fn the_hosts_own_root_as_ephemeral(user: User) {
     let name = format!("/usr/catena-test-{}-{}", std::process::id(), user.uid());
     let script = format!("echo new >{name} && cat {name} && cat /etc/os-release");
-    let outcome = Chain::new(user, "ns-unshare -- fs-pivot --ephemeral / -- sh -c")
-        .arg(&script)
-        .run();
+    let outcome =
+        Chain::new(user, "ns-unshare -- fs-pivot --ephemeral / -- sh -c").arg(&script).run();
     let release = fs::read_to_string("/etc/os-release").expect("os-release");
     outcome.expect(0, format!("new\n{release}"), "");
     assert!(!fs::exists(&name).expect("look"));
     if !user.is_root() {
         // Without the tool there is no writing there at all.
-        Chain::new(user, "sh -c")
-            .arg(&script)
-            .run()
-            .expect(2, "", any());
+        Chain::new(user, "sh -c").arg(&script).run().expect(2, "", any());
     }
 }
 
@@ -347,35 +273,21 @@ fn the_working_directory(user: User) {
     );
     // A folder of the host, by way of a descriptor that was left open.
     let folder = fs::File::open("/usr").expect("open /usr");
-    let leak = pivot(user, "--chdir /proc/self/fd/9", &root)
-        .arg("/bin/probe")
-        .descriptor(9, folder)
-        .run();
+    let leak =
+        pivot(user, "--chdir /proc/self/fd/9", &root).arg("/bin/probe").descriptor(9, folder).run();
     leak.expect(125, "", like("fs-pivot: *"));
     symlink("/usr", root.join("var/link")).expect("symlink");
-    let link = pivot(user, "--chdir /var/link", &root)
-        .arg("/bin/probe")
-        .run();
+    let link = pivot(user, "--chdir /var/link", &root).arg("/bin/probe").run();
     link.expect(125, "", like("fs-pivot: *"));
 }
 
 fn the_old_root_cannot_be_climbed_to(user: User) {
     let root = rootfs(user);
     let marker = Scratch::new(user);
-    let escape = [
-        "/bin/probe",
-        "escape",
-        marker.path().to_str().expect("a plain path"),
-    ];
-    pivot(user, "", &root)
-        .args(escape)
-        .run()
-        .expect(0, "ENOENT\n", "");
+    let escape = ["/bin/probe", "escape", marker.path().to_str().expect("a plain path")];
+    pivot(user, "", &root).args(escape).run().expect(0, "ENOENT\n", "");
     // From a chroot the way is open.
-    Chain::new(user, &format!("unshare -r chroot {root}"))
-        .args(escape)
-        .run()
-        .expect(0, "ok\n", "");
+    Chain::new(user, &format!("unshare -r chroot {root}")).args(escape).run().expect(0, "ok\n", "");
 }
 
 fn an_image_cannot_stand_in_for_a_tool(user: User) {
@@ -406,15 +318,8 @@ fn a_mount_point_in_the_image_leads_nowhere(user: User) {
         let options = format!("--bind {}:/mnt", scratch.folder("data", user).display());
         let started = pivot(user, &options, &root).args(["ls", "/"]).run();
         // Refused, or resolved inside; never followed to the outside.
-        assert_eq!(
-            host::paths(&outside),
-            BTreeSet::from([below]),
-            "{name}\n{started}"
-        );
-        assert!(
-            started.ended == Some(125.into()) || started.ended == Some(0.into()),
-            "{started}"
-        );
+        assert_eq!(host::paths(&outside), BTreeSet::from([below]), "{name}\n{started}");
+        assert!(started.ended == Some(125.into()) || started.ended == Some(0.into()), "{started}");
     }
 }
 
@@ -426,11 +331,7 @@ fn a_missing_root_is_an_error(user: User) {
         )
         .run()
     };
-    start("/none").expect(
-        125,
-        "",
-        like("fs-pivot: *'/none': No such file or directory\n"),
-    );
+    start("/none").expect(125, "", like("fs-pivot: *'/none': No such file or directory\n"));
     start("/etc/passwd").expect(125, "", like("fs-pivot: *'/etc/passwd': Not a directory\n"));
 }
 
@@ -461,9 +362,7 @@ fn the_host_is_not_touched_without_a_mount_namespace(user: User) {
     // Should it go wrong, it goes wrong in a namespace that stands for the host's.
     let script = format!("{line}; status=$?; ls /only-on-the-host; exit $status");
     root.file("only-in-the-image", "");
-    let outcome = Chain::new(user, "unshare -r -m --propagation shared sh -c")
-        .arg(script)
-        .run();
+    let outcome = Chain::new(user, "unshare -r -m --propagation shared sh -c").arg(script).run();
     outcome.expect(125, "", like("fs-pivot: *\nhint: *ns-unshare*\nls: *"));
 }
 
@@ -474,9 +373,7 @@ fn nosuid_programs_give_nothing(user: User) {
     let root = rootfs(user);
     fs::copy(root.join("bin/probe"), root.join("bin/suid")).expect("copy");
     fs::set_permissions(root.join("bin/suid"), PermissionsExt::from_mode(0o4755)).expect("chmod");
-    let seen = pivot(user, "", &root)
-        .args(["/bin/probe", "become", "1000", "/bin/suid"])
-        .see();
+    let seen = pivot(user, "", &root).args(["/bin/probe", "become", "1000", "/bin/suid"]).see();
     assert_eq!(seen.uids, [1000; 3]);
     let outside = Chain::new(user, &format!("{{probe}} become 1000 {root}/bin/suid")).see();
     assert_eq!(outside.uids, [1000, 0, 0]);

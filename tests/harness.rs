@@ -13,16 +13,11 @@ each_user![
 ];
 
 fn the_status_and_both_streams_are_seen(user: User) {
-    let outcome = Chain::new(user, "sh -c")
-        .arg("echo out; echo err >&2; exit 3")
-        .run();
+    let outcome = Chain::new(user, "sh -c").arg("echo out; echo err >&2; exit 3").run();
     outcome.expect(3, "out\n", "err\n");
     let wrong = |check: &dyn Fn()| {
         let check = std::panic::AssertUnwindSafe(check);
-        assert!(
-            std::panic::catch_unwind(check).is_err(),
-            "a wrong expectation was met"
-        );
+        assert!(std::panic::catch_unwind(check).is_err(), "a wrong expectation was met");
     };
     wrong(&|| drop(outcome.expect(4, any(), any()).clone()));
     wrong(&|| drop(outcome.expect(3, "", any()).clone()));
@@ -30,9 +25,7 @@ fn the_status_and_both_streams_are_seen(user: User) {
 }
 
 fn a_death_by_signal_is_seen(user: User) {
-    Chain::new(user, "{probe} die SIGTERM")
-        .run()
-        .expect(Signal::SIGTERM, "", "");
+    Chain::new(user, "{probe} die SIGTERM").run().expect(Signal::SIGTERM, "", "");
 }
 
 fn a_program_starts_with_nothing_of_the_test_runner(user: User) {
@@ -65,10 +58,7 @@ fn circumstances_reach_the_program(user: User) {
     assert_eq!(seen.numbers(), [1, 2, 7]);
     assert_eq!(seen.signals.ignored, 1 << (Signal::SIGPIPE as u32 - 1));
     assert_eq!(seen.signals.blocked, 1 << (Signal::SIGUSR1 as u32 - 1));
-    Chain::new(user, "cat")
-        .stdin("hello")
-        .run()
-        .expect(0, "hello", "");
+    Chain::new(user, "cat").stdin("hello").run().expect(0, "hello", "");
 }
 
 fn a_running_program_is_heard(user: User) {

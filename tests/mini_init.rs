@@ -58,10 +58,7 @@ const FORWARDED: [Signal; 13] = [
 ];
 
 fn signals_are_forwarded(user: User) {
-    let line = format!(
-        "ns-unshare -- mini-init -- {{probe}} signals {}",
-        FORWARDED.len()
-    );
+    let line = format!("ns-unshare -- mini-init -- {{probe}} signals {}", FORWARDED.len());
     let mut running = Chain::new(user, &line).start();
     running.wait_for("ready\n");
     let mut heard = "ready\n".to_owned();
@@ -76,23 +73,14 @@ fn signals_are_forwarded(user: User) {
 fn the_apps_signals_are_as_they_were(user: User) {
     let chain = || Chain::new(user, "ns-unshare -- mini-init -- {probe}");
     assert_eq!(chain().see().signals, Default::default());
-    let seen = chain()
-        .ignoring(Signal::SIGPIPE)
-        .ignoring(Signal::SIGINT)
-        .blocking(Signal::SIGUSR1)
-        .see();
+    let seen =
+        chain().ignoring(Signal::SIGPIPE).ignoring(Signal::SIGINT).blocking(Signal::SIGUSR1).see();
     let bit = |signal: Signal| 1_u64 << (signal as i32 - 1);
-    assert_eq!(
-        seen.signals.ignored,
-        bit(Signal::SIGPIPE) | bit(Signal::SIGINT)
-    );
+    assert_eq!(seen.signals.ignored, bit(Signal::SIGPIPE) | bit(Signal::SIGINT));
     assert_eq!(seen.signals.blocked, bit(Signal::SIGUSR1));
     assert_eq!(seen.signals.caught, 0);
     // What would make a lesser program miss its child's end.
-    let seen = chain()
-        .ignoring(Signal::SIGCHLD)
-        .blocking(Signal::SIGCHLD)
-        .see();
+    let seen = chain().ignoring(Signal::SIGCHLD).blocking(Signal::SIGCHLD).see();
     assert_eq!(seen.signals.ignored, bit(Signal::SIGCHLD));
     assert_eq!(seen.signals.blocked, bit(Signal::SIGCHLD));
 }
@@ -112,16 +100,9 @@ fn a_status_is_reported(user: User) {
 }
 
 fn a_death_by_signal_is_reported(user: User) {
-    for signal in [
-        Signal::SIGTERM,
-        Signal::SIGKILL,
-        Signal::SIGINT,
-        Signal::SIGHUP,
-    ] {
+    for signal in [Signal::SIGTERM, Signal::SIGKILL, Signal::SIGINT, Signal::SIGHUP] {
         let line = format!("ns-unshare -- mini-init -- {{probe}} die {signal}");
-        Chain::new(user, &line)
-            .run()
-            .expect(128 + signal as i32, "", "");
+        Chain::new(user, &line).run().expect(128 + signal as i32, "", "");
     }
 }
 
@@ -144,19 +125,14 @@ fn what_is_deaf_is_killed_after_the_grace(user: User) {
 
 fn the_status_is_the_apps_although_others_were_killed(user: User) {
     let line = "ns-unshare -- mini-init --grace 0 -- sh -c";
-    let outcome = Chain::new(user, line)
-        .args(["\"$0\" daemon deaf; exit 3", "{probe}"])
-        .run();
+    let outcome = Chain::new(user, line).args(["\"$0\" daemon deaf; exit 3", "{probe}"]).run();
     outcome.expect(3, "", "");
 }
 
 fn a_bad_grace_is_refused(user: User) {
     for grace in ["-1", "x", "", "nan", "inf", "1e10", "1s"] {
         let chain = Chain::new(user, "mini-init").arg(format!("--grace={grace}"));
-        chain
-            .args(["--", "{probe}"])
-            .run()
-            .expect(125, "", like("mini-init: *\nhint: *\n"));
+        chain.args(["--", "{probe}"]).run().expect(125, "", like("mini-init: *\nhint: *\n"));
     }
 }
 
@@ -165,20 +141,14 @@ const WARNING: &str = "mini-init: not PID 1, so orphans of the app are reaped el
                        hint: put ns-unshare --pid before it, or say --subreaper\n";
 
 fn outside_of_a_pid_namespace_it_warns(user: User) {
-    Chain::new(user, "mini-init -- {probe} exit 3")
-        .run()
-        .expect(3, "", WARNING);
+    Chain::new(user, "mini-init -- {probe} exit 3").run().expect(3, "", WARNING);
     // The one who started it sees the app's own death.
-    Chain::new(user, "mini-init -- {probe} die SIGTERM")
-        .run()
-        .expect(Signal::SIGTERM, "", WARNING);
+    Chain::new(user, "mini-init -- {probe} die SIGTERM").run().expect(Signal::SIGTERM, "", WARNING);
 }
 
 fn as_a_subreaper_it_reaps(user: User) {
     need!(catena_tests::Cell::new(user));
-    Chain::new(user, "mini-init --subreaper -- {probe} exit 3")
-        .run()
-        .expect(3, "", "");
+    Chain::new(user, "mini-init --subreaper -- {probe} exit 3").run().expect(3, "", "");
     // Nothing is left, although no namespace ends it.
     let line = "mini-init --subreaper --grace 0 -- {probe} daemon deaf";
     Chain::new(user, line).run().expect(0, "", "");

@@ -41,10 +41,7 @@ fn mask(numbers: &[u32]) -> u64 {
 
 /// A chain up to `priv-drop` with these options, in a user namespace.
 fn drop_privileges(user: User, options: &str) -> Chain {
-    Chain::new(
-        user,
-        &format!("ns-unshare -- priv-drop {options} -- {{probe}}"),
-    )
+    Chain::new(user, &format!("ns-unshare -- priv-drop {options} -- {{probe}}"))
 }
 
 fn see(user: User, options: &str) -> Seen {
@@ -53,10 +50,7 @@ fn see(user: User, options: &str) -> Seen {
 
 /// A chain up to `priv-drop` with these options, in a root with users and groups of its own.
 fn drop_in(root: &Rootfs, user: User, options: &str) -> Chain {
-    Chain::new(
-        user,
-        &format!("ns-unshare -- fs-pivot {root} -- priv-drop {options} -- /bin/probe"),
-    )
+    Chain::new(user, &format!("ns-unshare -- fs-pivot {root} -- priv-drop {options} -- /bin/probe"))
 }
 
 fn rootfs(user: User) -> Rootfs {
@@ -95,48 +89,24 @@ fn the_user_stays_unless_one_is_named(user: User) {
 }
 
 fn a_user_by_number(user: User) {
-    expect_ids(
-        drop_privileges(user, "--user 1500:1600"),
-        user,
-        1500,
-        1600,
-        &[],
-    );
+    expect_ids(drop_privileges(user, "--user 1500:1600"), user, 1500, 1600, &[]);
 }
 
 fn a_user_by_name(user: User) {
     // The passwd file gives the group, the group file the supplementary ones.
     let root = rootfs(user);
-    expect_ids(
-        drop_in(&root, user, "--user app"),
-        user,
-        1000,
-        1001,
-        &[1002],
-    );
+    expect_ids(drop_in(&root, user, "--user app"), user, 1000, 1001, &[1002]);
 }
 
 fn a_group_by_name(user: User) {
     let root = rootfs(user);
-    expect_ids(
-        drop_in(&root, user, "--user 1500:extra"),
-        user,
-        1500,
-        1002,
-        &[],
-    );
+    expect_ids(drop_in(&root, user, "--user 1500:extra"), user, 1500, 1002, &[]);
 }
 
 fn a_number_is_never_a_name(user: User) {
     // Somebody is called "1234" there, and is uid 7; some group too, which is gid 8.
     let root = rootfs(user);
-    expect_ids(
-        drop_in(&root, user, "--user 1234:1234"),
-        user,
-        1234,
-        1234,
-        &[],
-    );
+    expect_ids(drop_in(&root, user, "--user 1234:1234"), user, 1234, 1234, &[]);
 }
 
 fn names_come_from_the_present_root(user: User) {
@@ -176,9 +146,7 @@ fn a_user_that_does_not_exist_is_refused(user: User) {
     ] {
         let line = format!("ns-unshare -- fs-pivot {root} -- priv-drop");
         let chain = Chain::new(user, &line).arg(format!("--user={name}"));
-        let outcome = chain
-            .args(["--", "/bin/probe", "write", "/dev/stdout", "started"])
-            .run();
+        let outcome = chain.args(["--", "/bin/probe", "write", "/dev/stdout", "started"]).run();
         outcome.expect(125, "", like("priv-drop: *"));
     }
 }
@@ -196,13 +164,7 @@ fn supplementary_groups_are_dropped(user: User) {
 fn supplementary_groups_are_set(user: User) {
     let root = rootfs(user);
     let options = "--user 1500:1600 --groups 1700,extra";
-    expect_ids(
-        drop_in(&root, user, options),
-        user,
-        1500,
-        1600,
-        &[1002, 1700],
-    );
+    expect_ids(drop_in(&root, user, options), user, 1500, 1600, &[1002, 1700]);
     for groups in ["4294967295", "none", "1,,2", "-1"] {
         let chain = drop_in(&root, user, &format!("--groups={groups}"));
         chain.run().expect(125, "", like("priv-drop: *"));
@@ -212,73 +174,41 @@ fn supplementary_groups_are_set(user: User) {
 fn the_usual_capabilities(user: User) {
     let set = mask(&OCI);
     let seen = see(user, "--caps oci").capabilities;
-    assert_eq!(
-        (seen.effective, seen.permitted, seen.bounding),
-        (set, set, set)
-    );
+    assert_eq!((seen.effective, seen.permitted, seen.bounding), (set, set, set));
     assert_eq!(seen.inheritable, 0);
 }
 
 fn all_capabilities(user: User) {
     let before = Chain::new(user, "ns-unshare -- {probe}").see().capabilities;
     let seen = see(user, "--caps all").capabilities;
-    assert_eq!(
-        (seen.effective, seen.bounding),
-        (before.effective, before.bounding)
-    );
+    assert_eq!((seen.effective, seen.bounding), (before.effective, before.bounding));
 }
 
 fn single_capabilities(user: User) {
     let set = mask(&[10, 13]);
     let seen = see(user, "--caps +NET_BIND_SERVICE,+NET_RAW").capabilities;
-    assert_eq!(
-        (seen.effective, seen.permitted, seen.bounding),
-        (set, set, set)
-    );
+    assert_eq!((seen.effective, seen.permitted, seen.bounding), (set, set, set));
     // Written as in capabilities(7), in any case.
-    assert_eq!(
-        see(user, "--caps +CAP_NET_RAW").capabilities.effective,
-        mask(&[13])
-    );
-    assert_eq!(
-        see(user, "--caps +net_raw").capabilities.effective,
-        mask(&[13])
-    );
+    assert_eq!(see(user, "--caps +CAP_NET_RAW").capabilities.effective, mask(&[13]));
+    assert_eq!(see(user, "--caps +net_raw").capabilities.effective, mask(&[13]));
     let fewer = see(user, "--caps oci,-KILL").capabilities;
     assert_eq!(fewer.effective, mask(&OCI) & !mask(&[5]));
     assert_eq!(fewer.bounding, mask(&OCI) & !mask(&[5]));
 }
 
 fn an_unknown_capability_is_refused(user: User) {
-    for caps in [
-        "",
-        "some",
-        "+NONE",
-        "+",
-        "NET_RAW+",
-        "+NET_RAW,,",
-        "+64",
-        "+-1",
-    ] {
+    for caps in ["", "some", "+NONE", "+", "NET_RAW+", "+NET_RAW,,", "+64", "+-1"] {
         let chain = Chain::new(user, "ns-unshare -- priv-drop").arg(format!("--caps={caps}"));
-        chain
-            .args(["--", "{probe}"])
-            .run()
-            .expect(125, "", like("priv-drop: *"));
+        chain.args(["--", "{probe}"]).run().expect(125, "", like("priv-drop: *"));
     }
 }
 
 fn more_than_is_there_is_refused(user: User) {
     // The second can't take back what the first gave away.
     let line = "ns-unshare -- priv-drop --caps +NET_RAW -- priv-drop --caps +SYS_ADMIN -- {probe}";
-    Chain::new(user, line)
-        .run()
-        .expect(125, "", like("priv-drop: *"));
+    Chain::new(user, line).run().expect(125, "", like("priv-drop: *"));
     let line = "ns-unshare -- priv-drop --caps oci -- priv-drop --caps +KILL -- {probe}";
-    assert_eq!(
-        Chain::new(user, line).see().capabilities.effective,
-        mask(&[5])
-    );
+    assert_eq!(Chain::new(user, line).see().capabilities.effective, mask(&[5]));
 }
 
 fn a_user_keeps_the_capabilities_named(user: User) {

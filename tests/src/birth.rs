@@ -100,13 +100,7 @@ impl Birth {
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
         for (source, target) in &self.covers {
-            mount(
-                Some(source.as_c_str()),
-                target.as_c_str(),
-                none,
-                MsFlags::MS_BIND,
-                none,
-            )?;
+            mount(Some(source.as_c_str()), target.as_c_str(), none, MsFlags::MS_BIND, none)?;
         }
         Ok(())
     }

@@ -49,18 +49,13 @@ impl Cell {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("catena-test-{}-{number}", std::process::id());
-        let mut cell = Cell {
-            folders: Vec::new(),
-        };
+        let mut cell = Cell { folders: Vec::new() };
         for hierarchy in hierarchies() {
             let path = hierarchy.parent().join(&name);
             let cannot = |error| format!("cannot make the cgroup {}: {error}", path.display());
             fs::create_dir(&path).map_err(cannot)?;
             delegate(&path, user);
-            cell.folders.push(Folder {
-                path,
-                hierarchy: hierarchy.clone(),
-            });
+            cell.folders.push(Folder { path, hierarchy: hierarchy.clone() });
         }
         match cell.folders.is_empty() {
             true => Err("no cgroup hierarchy is mounted".to_owned()),
@@ -73,18 +68,14 @@ impl Cell {
         let cell = Cell::new(user)?;
         match cell.home(controller) {
             Some(_) => Ok(cell),
-            None => Err(format!(
-                "the cgroup controller '{controller}' is not available here"
-            )),
+            None => Err(format!("the cgroup controller '{controller}' is not available here")),
         }
     }
 
     /// What a process writes "0" to, to enter the cell.
     pub(crate) fn doors(&self) -> Vec<OwnedFd> {
         let open = |folder: &Folder| {
-            let door = OpenOptions::new()
-                .write(true)
-                .open(folder.path.join("cgroup.procs"));
+            let door = OpenOptions::new().write(true).open(folder.path.join("cgroup.procs"));
             OwnedFd::from(door.expect("open cgroup.procs"))
         };
         self.folders.iter().map(open).collect()
@@ -119,30 +110,24 @@ impl Cell {
     pub fn cgroups(&self) -> BTreeSet<PathBuf> {
         let below = |folder: &Folder| {
             let relative = |path: PathBuf| path.strip_prefix(&folder.path).ok().map(Path::to_owned);
-            tree(&folder.path)
-                .into_iter()
-                .filter_map(relative)
-                .collect::<Vec<_>>()
+            tree(&folder.path).into_iter().filter_map(relative).collect::<Vec<_>>()
         };
         let all = self.folders.iter().flat_map(below);
-        all.filter(|path| path.components().next().is_some())
-            .collect()
+        all.filter(|path| path.components().next().is_some()).collect()
     }
 
     /// The folder of the cell in the hierarchy that has `controller`, and whether that is
     /// version 2.
     fn home(&self, controller: &str) -> Option<(&Path, bool)> {
-        self.folders
-            .iter()
-            .find_map(|folder| match &folder.hierarchy.v1 {
-                Some(names) if names.iter().any(|name| name == controller) => {
-                    Some((folder.path.as_path(), false))
-                }
-                None if words(&folder.path.join("cgroup.controllers")).contains(controller) => {
-                    Some((folder.path.as_path(), true))
-                }
-                _ => None,
-            })
+        self.folders.iter().find_map(|folder| match &folder.hierarchy.v1 {
+            Some(names) if names.iter().any(|name| name == controller) => {
+                Some((folder.path.as_path(), false))
+            }
+            None if words(&folder.path.join("cgroup.controllers")).contains(controller) => {
+                Some((folder.path.as_path(), true))
+            }
+            _ => None,
+        })
     }
 
     /// Reads a limit of the cgroup `name` below the cell: from `v2`, or from `v1` where the
@@ -210,12 +195,7 @@ pub fn mode() -> &'static str {
 /// Hands the sub-tree at `path` to `user`, as systemd does.
 fn delegate(path: &Path, user: User) {
     scratch::give(path, user);
-    for name in [
-        "cgroup.procs",
-        "cgroup.threads",
-        "cgroup.subtree_control",
-        "tasks",
-    ] {
+    for name in ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks"] {
         let file = path.join(name);
         if file.exists() {
             scratch::give(&file, user);
@@ -229,9 +209,7 @@ fn hierarchies() -> &'static [Hierarchy] {
     FOUND.get_or_init(|| {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        own.lines()
-            .filter_map(|line| hierarchy(line, &mounts))
-            .collect()
+        own.lines().filter_map(|line| hierarchy(line, &mounts)).collect()
     })
 }
 
@@ -243,10 +221,7 @@ fn hierarchy(line: &str, mounts: &str) -> Option<Hierarchy> {
         "" => None,
         names => Some(names.split(',').map(str::to_owned).collect::<Vec<_>>()),
     };
-    if v1
-        .as_ref()
-        .is_some_and(|names| !names.iter().any(|n| CONTROLLERS.contains(&n.as_str())))
-    {
+    if v1.as_ref().is_some_and(|names| !names.iter().any(|n| CONTROLLERS.contains(&n.as_str()))) {
         return None;
     }
     mounts.lines().find_map(|mount| {
@@ -257,26 +232,13 @@ fn hierarchy(line: &str, mounts: &str) -> Option<Hierarchy> {
             None => back[0] == "cgroup2",
             Some(names) => {
                 back[0] == "cgroup"
-                    && names
-                        .iter()
-                        .all(|name| back[2].split(',').any(|o| o == name))
+                    && names.iter().all(|name| back[2].split(',').any(|o| o == name))
             }
         };
-        let below = Path::new(path)
-            .strip_prefix(front[3])
-            .ok()
-            .filter(|_| fits)?;
+        let below = Path::new(path).strip_prefix(front[3]).ok().filter(|_| fits)?;
         let mount = PathBuf::from(front[4]);
-        let own = if below.as_os_str().is_empty() {
-            mount.clone()
-        } else {
-            mount.join(below)
-        };
-        Some(Hierarchy {
-            v1: v1.clone(),
-            own,
-            mount,
-        })
+        let own = if below.as_os_str().is_empty() { mount.clone() } else { mount.join(below) };
+        Some(Hierarchy { v1: v1.clone(), own, mount })
     })
 }
 
@@ -294,8 +256,6 @@ fn tree(path: &Path) -> Vec<PathBuf> {
 
 /// The words of a file.
 fn words(path: &Path) -> BTreeSet<String> {
-    let text = File::open(path)
-        .and_then(std::io::read_to_string)
-        .unwrap_or_default();
+    let text = File::open(path).and_then(std::io::read_to_string).unwrap_or_default();
     text.split_whitespace().map(str::to_owned).collect()
 }

@@ -37,10 +37,7 @@ impl Chain {
     /// The command in `line`: words with blanks between them, nothing is quoted. A word which is
     /// the name of a tool is that tool; `{probe}` is the probe's path outside.
     pub fn new(user: User, line: &str) -> Chain {
-        let path = format!(
-            "{}:/usr/sbin:/usr/bin:/sbin:/bin",
-            toolbox::folder().display()
-        );
+        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", toolbox::folder().display());
         Chain {
             user,
             words: Vec::new(),
@@ -79,8 +76,7 @@ impl Chain {
     /// Gives it a variable.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Chain {
         self.environment.retain(|(present, _)| present != name);
-        self.environment
-            .push((name.into(), value.as_ref().to_owned()));
+        self.environment.push((name.into(), value.as_ref().to_owned()));
         self
     }
 
@@ -123,9 +119,7 @@ impl Chain {
 
     /// Lays `source` over `target` for the chain alone. Only root can.
     pub fn cover(mut self, source: &Path, target: &str) -> Chain {
-        self.birth
-            .covers
-            .push((birth::c_string(source), birth::c_string(Path::new(target))));
+        self.birth.covers.push((birth::c_string(source), birth::c_string(Path::new(target))));
         self
     }
 
@@ -150,10 +144,7 @@ impl Chain {
     /// Starts it.
     pub fn start(mut self) -> Running {
         let mut command = self.command();
-        command
-            .stdin(self.take_stdin())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(self.take_stdin()).stdout(Stdio::piped()).stderr(Stdio::piped());
         self.launch(command, None)
     }
 
@@ -176,10 +167,7 @@ impl Chain {
             _ => first.clone(),
         };
         let mut command = Command::new(program);
-        command
-            .args(rest)
-            .env_clear()
-            .envs(self.environment.iter().cloned());
+        command.args(rest).env_clear().envs(self.environment.iter().cloned());
         command.current_dir(&self.directory);
         command
     }
@@ -198,10 +186,7 @@ impl Chain {
 
     fn launch(mut self, mut command: Command, output: Option<OwnedFd>) -> Running {
         // Where no cell can be made, a chain that needs none runs all the same.
-        let cell = self
-            .cell
-            .take()
-            .or_else(|| Cell::new(self.user).ok().map(Rc::new));
+        let cell = self.cell.take().or_else(|| Cell::new(self.user).ok().map(Rc::new));
         let mut birth = self.birth;
         birth.doors = cell.as_ref().map(|cell| cell.doors()).unwrap_or_default();
         birth.prepare(&mut command);

@@ -27,10 +27,7 @@ fn make() -> Result<PathBuf, String> {
         return reachable(&tree);
     }
     if !User::suite_is_root() {
-        return Err(format!(
-            "no Debian tree at {}, and only root makes one",
-            tree.display()
-        ));
+        return Err(format!("no Debian tree at {}, and only root makes one", tree.display()));
     }
     let program = need::program("mmdebstrap")
         .map_err(|reason| format!("{reason}: apt install mmdebstrap"))?;
@@ -38,39 +35,22 @@ fn make() -> Result<PathBuf, String> {
     // Never a half-made tree under the name that the next run trusts.
     let fresh = cache.join(format!("debian.{}", std::process::id()));
     let mut command = Command::new(program);
-    command.args([
-        "--quiet",
-        "--variant=minbase",
-        "--mode=root",
-        "--include=bash,procps",
-    ]);
+    command.args(["--quiet", "--variant=minbase", "--mode=root", "--include=bash,procps"]);
     command.arg("").arg(&fresh).args(sources());
-    let made = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| error.to_string())?;
+    let made = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     let done = made.status.success() && fs::rename(&fresh, &tree).is_ok();
     let _ = fs::remove_dir_all(&fresh);
     match done || tree.join("etc/debian_version").is_file() {
         true => reachable(&tree),
-        false => Err(format!(
-            "mmdebstrap: {}",
-            String::from_utf8_lossy(&made.stderr).trim_end()
-        )),
+        false => Err(format!("mmdebstrap: {}", String::from_utf8_lossy(&made.stderr).trim_end())),
     }
 }
 
 /// The files that name this machine's package sources.
 fn sources() -> Vec<PathBuf> {
     let listed = |entry: fs::DirEntry| entry.path();
-    let folder = fs::read_dir("/etc/apt/sources.list.d")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let known = |path: &PathBuf| {
-        path.extension()
-            .is_some_and(|e| e == "list" || e == "sources")
-    };
+    let folder = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
+    let known = |path: &PathBuf| path.extension().is_some_and(|e| e == "list" || e == "sources");
     let mut files: Vec<_> = folder.map(listed).filter(known).collect();
     files.extend(Some(PathBuf::from("/etc/apt/sources.list")).filter(|path| path.is_file()));
     files

@@ -23,10 +23,7 @@ macro_rules! need {
 pub fn skip(reason: &str) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("a test");
-    assert!(
-        !must_work(),
-        "{name} was skipped under MUST_WORK=1: {reason}"
-    );
+    assert!(!must_work(), "{name} was skipped under MUST_WORK=1: {reason}");
     // print! and eprint! are captured for tests that pass; this is not.
     let _ = writeln!(std::io::stderr(), "skipped: {name}: {reason}");
 }

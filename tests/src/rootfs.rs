@@ -15,9 +15,8 @@ const APPLETS: [&str; 26] = [
 ];
 
 /// The folders in it.
-const FOLDERS: [&str; 10] = [
-    "bin", "dev", "etc", "home", "mnt", "proc", "run", "sys", "tmp", "var",
-];
+const FOLDERS: [&str; 10] =
+    ["bin", "dev", "etc", "home", "mnt", "proc", "run", "sys", "tmp", "var"];
 
 /// A root filesystem of one test. Its folders belong to the user who runs the chain, so that
 /// what is written is not stopped by the owner; its programs belong to the one who runs the suite.
@@ -44,10 +43,7 @@ impl Rootfs {
             "etc/passwd",
             "root:x:0:0:root:/:/bin/sh\napp:x:1000:1001:app:/home:/bin/sh\n1234:x:7:7::/:/bin/sh\n",
         );
-        scratch.file(
-            "etc/group",
-            "root:x:0:\napp:x:1001:\nextra:x:1002:app\n1234:x:8:\n",
-        );
+        scratch.file("etc/group", "root:x:0:\napp:x:1001:\nextra:x:1002:app\n1234:x:8:\n");
         Ok(Rootfs { scratch })
     }
 
@@ -78,14 +74,9 @@ fn programs() -> Result<(&'static Path, &'static Path), String> {
     static PROGRAMS: OnceLock<Result<(PathBuf, PathBuf), String>> = OnceLock::new();
     let made = PROGRAMS.get_or_init(|| {
         let busybox = static_busybox()?;
-        Ok((
-            master(&busybox, "busybox"),
-            master(toolbox::probe(), "probe-in-a-root"),
-        ))
+        Ok((master(&busybox, "busybox"), master(toolbox::probe(), "probe-in-a-root")))
     });
-    made.as_ref()
-        .map(|(busybox, probe)| (busybox.as_path(), probe.as_path()))
-        .map_err(Clone::clone)
+    made.as_ref().map(|(busybox, probe)| (busybox.as_path(), probe.as_path())).map_err(Clone::clone)
 }
 
 fn master(program: &Path, name: &str) -> PathBuf {
@@ -101,12 +92,6 @@ fn static_busybox() -> Result<PathBuf, String> {
     let path = need::program("busybox").map_err(|_| lacking().to_owned())?;
     let program = fs::read(&path).map_err(|error| error.to_string())?;
     // A dynamic program names its loader.
-    let dynamic = program
-        .windows(8)
-        .any(|bytes| bytes == b"/ld-linu" || bytes == b"/ld-musl");
-    if dynamic {
-        Err(lacking().to_owned())
-    } else {
-        Ok(path)
-    }
+    let dynamic = program.windows(8).any(|bytes| bytes == b"/ld-linu" || bytes == b"/ld-musl");
+    if dynamic { Err(lacking().to_owned()) } else { Ok(path) }
 }

@@ -95,12 +95,7 @@ impl Running {
     pub fn wait_for(&mut self, text: &str) {
         while !String::from_utf8_lossy(&self.stdout.text).contains(text) {
             let what = || format!("waiting for {text:?} on stdout");
-            assert!(
-                self.stdout.pipe.is_some(),
-                "it ended while {}\n{}",
-                what(),
-                self.so_far()
-            );
+            assert!(self.stdout.pipe.is_some(), "it ended while {}\n{}", what(), self.so_far());
             if !self.step(self.end, false) {
                 panic!("too late: {}\n{}", what(), self.so_far());
             }
@@ -111,11 +106,7 @@ impl Running {
     #[track_caller]
     pub fn wait_until(&self, what: &str, mut true_at_last: impl FnMut() -> bool) {
         while !true_at_last() {
-            assert!(
-                Instant::now() < self.end,
-                "too late: {what}\n{}",
-                self.so_far()
-            );
+            assert!(Instant::now() < self.end, "too late: {what}\n{}", self.so_far());
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -133,18 +124,8 @@ impl Running {
             (Some(cell), false) => cell.wait_until_empty(AFTERMATH),
             _ => BTreeSet::new(),
         };
-        let names = || {
-            left.iter()
-                .map(|pid| name(*pid))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        assert!(
-            left.is_empty(),
-            "it left processes behind: {}\n{}",
-            names(),
-            self.so_far()
-        );
+        let names = || left.iter().map(|pid| name(*pid)).collect::<Vec<_>>().join(", ");
+        assert!(left.is_empty(), "it left processes behind: {}\n{}", names(), self.so_far());
         while !self.leaves_processes && (self.stdout.pipe.is_some() || self.stderr.pipe.is_some()) {
             if !self.step(aftermath, true) {
                 panic!("somebody still holds its output open\n{}", self.so_far());
@@ -169,19 +150,13 @@ impl Running {
         let left = u16::try_from(left.as_millis() + u128::from(!left.is_zero()));
         let count = match watched.is_empty() {
             true => 0,
-            false => poll(
-                &mut watched,
-                left.map_or(PollTimeout::MAX, PollTimeout::from),
-            )
-            .expect("poll"),
+            false => {
+                poll(&mut watched, left.map_or(PollTimeout::MAX, PollTimeout::from)).expect("poll")
+            }
         };
         let mut ready: BTreeSet<usize> = BTreeSet::new();
         ready.extend(
-            watched
-                .iter()
-                .enumerate()
-                .filter(|(_, fd)| fd.any() == Some(true))
-                .map(|(i, _)| i),
+            watched.iter().enumerate().filter(|(_, fd)| fd.any() == Some(true)).map(|(i, _)| i),
         );
         let mut place = 0;
         for stream in [&mut self.stdout, &mut self.stderr] {
@@ -221,10 +196,7 @@ impl Drop for Running {
 
 impl Stream {
     fn new(pipe: Option<OwnedFd>) -> Stream {
-        Stream {
-            pipe: pipe.map(File::from),
-            text: Vec::new(),
-        }
+        Stream { pipe: pipe.map(File::from), text: Vec::new() }
     }
 
     fn read(&mut self) {
@@ -248,8 +220,5 @@ fn readable<F: AsFd>(fd: &F) -> PollFd<'_> {
 /// A process's number and command line, for messages.
 fn name(pid: i32) -> String {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    format!(
-        "{pid} ({})",
-        String::from_utf8_lossy(&line).replace('\0', " ").trim_end()
-    )
+    format!("{pid} ({})", String::from_utf8_lossy(&line).replace('\0', " ").trim_end())
 }

@@ -145,18 +145,13 @@ impl Seen {
 
     /// The descriptors' numbers.
     pub fn numbers(&self) -> Vec<i32> {
-        self.descriptors
-            .iter()
-            .map(|descriptor| descriptor.number)
-            .collect()
+        self.descriptors.iter().map(|descriptor| descriptor.number).collect()
     }
 }
 
 impl Mount {
     /// Whether it has all these options.
     pub fn has(&self, options: &[&str]) -> bool {
-        options
-            .iter()
-            .all(|option| self.options.iter().any(|present| present == option))
+        options.iter().all(|option| self.options.iter().any(|present| present == option))
     }
 }

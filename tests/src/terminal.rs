@@ -17,10 +17,7 @@ impl Terminal {
     /// Opens one.
     pub fn new() -> Result<Terminal, String> {
         let pair = openpty(None, None).map_err(|error| format!("no pseudo-terminal: {error}"))?;
-        Ok(Terminal {
-            outer: pair.master.into(),
-            inner: Some(pair.slave),
-        })
+        Ok(Terminal { outer: pair.master.into(), inner: Some(pair.slave) })
     }
 
     /// The side that the chain is on, which only the chain may hold: when the last process lets
@@ -36,8 +33,6 @@ impl Terminal {
 
     /// Types `text`.
     pub fn type_in(&mut self, text: &str) {
-        self.outer
-            .write_all(text.as_bytes())
-            .expect("write to a terminal");
+        self.outer.write_all(text.as_bytes()).expect("write to a terminal");
     }
 }

@@ -8,14 +8,8 @@ use std::sync::OnceLock;
 use crate::{User, scratch};
 
 /// All tools, by the names that a user types.
-pub const TOOLS: [&str; 6] = [
-    "cg-enter",
-    "ns-unshare",
-    "fs-pivot",
-    "priv-drop",
-    "mini-init",
-    "notify-bridge",
-];
+pub const TOOLS: [&str; 6] =
+    ["cg-enter", "ns-unshare", "fs-pivot", "priv-drop", "mini-init", "notify-bridge"];
 
 /// The folder of the tools, which every user can reach.
 ///
@@ -25,18 +19,12 @@ pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let built = match std::env::var_os("CATENA_BIN") {
-            Some(named) => PathBuf::from(named)
-                .canonicalize()
-                .expect("CATENA_BIN is a folder"),
+            Some(named) => PathBuf::from(named).canonicalize().expect("CATENA_BIN is a folder"),
             None => build_folder(),
         };
         for tool in TOOLS {
             let path = built.join(tool);
-            assert!(
-                path.is_file(),
-                "{} is not built: cargo build --workspace",
-                path.display()
-            );
+            assert!(path.is_file(), "{} is not built: cargo build --workspace", path.display());
         }
         match !User::suite_is_root() || TOOLS.iter().all(|tool| open_to_all(&built.join(tool))) {
             true => built,
@@ -65,10 +53,7 @@ pub fn probe() -> &'static Path {
 /// The folder of the build profile: the test program is in its `deps`.
 fn build_folder() -> PathBuf {
     let test = std::env::current_exe().expect("this program has a path");
-    test.ancestors()
-        .nth(2)
-        .expect("a test program is two folders deep")
-        .to_owned()
+    test.ancestors().nth(2).expect("a test program is two folders deep").to_owned()
 }
 
 /// Whether everybody can execute the file at `path`.

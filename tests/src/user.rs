@@ -53,11 +53,8 @@ impl User {
         static ANSWERS: [OnceLock<Result<(), String>>; 2] = [OnceLock::new(), OnceLock::new()];
         let answer = &ANSWERS[usize::from(self.is_root())];
         let ask = || {
-            let asked = Chain::new(
-                self,
-                "unshare --user --map-root-user --mount --pid --fork true",
-            )
-            .run();
+            let asked =
+                Chain::new(self, "unshare --user --map-root-user --mount --pid --fork true").run();
             match asked.ended {
                 Some(Ended::Exit(0)) => Ok(()),
                 _ => Err(format!(

@@ -137,14 +137,9 @@ fn orphans(count: usize) -> i32 {
 fn zombies() -> usize {
     let dead = |entry: &fs::DirEntry| {
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(") ")
-            .is_some_and(|(_, rest)| rest.starts_with('Z'))
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
     };
-    fs::read_dir("/proc")
-        .expect("/proc")
-        .flatten()
-        .filter(dead)
-        .count()
+    fs::read_dir("/proc").expect("/proc").flatten().filter(dead).count()
 }
 
 /// Leaves a process in a session of its own behind, and exits as soon as that is ready.

@@ -19,11 +19,7 @@ fn descriptor(number: i32) -> Option<Descriptor> {
     // SAFETY: F_GETFL only asks, and says -1 for a number that is not open.
     let flags = unsafe { libc::fcntl(number, libc::F_GETFL) };
     let link = || fs::read_link(format!("/proc/self/fd/{number}")).unwrap_or_default();
-    (flags >= 0).then(|| Descriptor {
-        number,
-        target: escaped(link().as_os_str()),
-        flags,
-    })
+    (flags >= 0).then(|| Descriptor { number, target: escaped(link().as_os_str()), flags })
 }
 
 /// All that there is to see.
@@ -40,11 +36,7 @@ pub fn around(descriptors: Vec<Descriptor>) -> Seen {
         namespaces: namespaces(),
         uids: [uids.real, uids.effective, uids.saved].map(|id| id.as_raw()),
         gids: [gids.real, gids.effective, gids.saved].map(|id| id.as_raw()),
-        groups: unistd::getgroups()
-            .expect("getgroups")
-            .iter()
-            .map(|id| id.as_raw())
-            .collect(),
+        groups: unistd::getgroups().expect("getgroups").iter().map(|id| id.as_raw()).collect(),
         uid_map: id_map("/proc/self/uid_map"),
         gid_map: id_map("/proc/self/gid_map"),
         setgroups: line("/proc/self/setgroups"),
@@ -53,29 +45,15 @@ pub fn around(descriptors: Vec<Descriptor>) -> Seen {
         seccomp: prctl(libc::PR_GET_SECCOMP, 0),
         descriptors,
         signals: signals(),
-        environment: std::env::vars_os()
-            .map(|(name, value)| variable(&name, &value))
-            .collect(),
+        environment: std::env::vars_os().map(|(name, value)| variable(&name, &value)).collect(),
         directory: directory(),
         umask: mask.bits(),
         arguments: std::env::args_os().map(|word| escaped(&word)).collect(),
-        mounts: text("/proc/self/mountinfo")
-            .lines()
-            .filter_map(mount)
-            .collect(),
-        limits: text("/proc/self/limits")
-            .lines()
-            .skip(1)
-            .filter_map(limit)
-            .collect(),
-        hostname: unistd::gethostname()
-            .map(|name| escaped(&name))
-            .unwrap_or_default(),
+        mounts: text("/proc/self/mountinfo").lines().filter_map(mount).collect(),
+        limits: text("/proc/self/limits").lines().skip(1).filter_map(limit).collect(),
+        hostname: unistd::gethostname().map(|name| escaped(&name)).unwrap_or_default(),
         interfaces: interfaces(),
-        cgroups: text("/proc/self/cgroup")
-            .lines()
-            .map(str::to_owned)
-            .collect(),
+        cgroups: text("/proc/self/cgroup").lines().map(str::to_owned).collect(),
         processes: processes(),
         death_signal: death_signal(),
         oom_score_adj: line("/proc/self/oom_score_adj"),
@@ -107,20 +85,11 @@ fn namespaces() -> BTreeMap<String, u64> {
         let name = entry.file_name().into_string().ok()?;
         Some((name, fs::metadata(entry.path()).ok()?.ino()))
     };
-    fs::read_dir("/proc/self/ns")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(inode)
-        .collect()
+    fs::read_dir("/proc/self/ns").into_iter().flatten().flatten().filter_map(inode).collect()
 }
 
 fn id_map(path: &str) -> Vec<Vec<u32>> {
-    let numbers = |line: &str| {
-        line.split_whitespace()
-            .filter_map(|n| n.parse().ok())
-            .collect()
-    };
+    let numbers = |line: &str| line.split_whitespace().filter_map(|n| n.parse().ok()).collect();
     text(path).lines().map(numbers).collect()
 }
 
@@ -154,14 +123,8 @@ fn interfaces() -> BTreeMap<String, bool> {
         }
         let mut next = first;
         while let Some(interface) = next.as_ref() {
-            let name = CStr::from_ptr(interface.ifa_name)
-                .to_bytes()
-                .escape_ascii()
-                .to_string();
-            found.insert(
-                name,
-                interface.ifa_flags & libc::IFF_UP.cast_unsigned() != 0,
-            );
+            let name = CStr::from_ptr(interface.ifa_name).to_bytes().escape_ascii().to_string();
+            found.insert(name, interface.ifa_flags & libc::IFF_UP.cast_unsigned() != 0);
             next = interface.ifa_next;
         }
         libc::freeifaddrs(first);
@@ -174,12 +137,7 @@ fn processes() -> BTreeMap<i32, String> {
         let pid = entry.file_name().to_str()?.parse().ok()?;
         Some((pid, line(&format!("/proc/{pid}/comm"))))
     };
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(process)
-        .collect()
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(process).collect()
 }
 
 /// The directory as the kernel says it: glibc hides `(unreachable)`.
@@ -214,9 +172,7 @@ fn capabilities() -> Capabilities {
     unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) };
     let set = |index: usize| u64::from(data[1][index]) << 32 | u64::from(data[0][index]);
     let mask = |has: &dyn Fn(u32) -> bool| {
-        (0..64)
-            .filter(|n| has(*n))
-            .fold(0, |mask: u64, n| mask | 1 << n)
+        (0..64).filter(|n| has(*n)).fold(0, |mask: u64, n| mask | 1 << n)
     };
     let ambient = |n: u32| {
         // SAFETY: takes integers.
@@ -241,12 +197,7 @@ fn signals() -> Signals {
             libc::sigaction(signal, std::ptr::null(), &raw mut action);
             action.sa_sigaction
         };
-        (
-            blocked,
-            (1..=64)
-                .map(|signal| (signal, action(signal)))
-                .collect::<Vec<_>>(),
-        )
+        (blocked, (1..=64).map(|signal| (signal, action(signal))).collect::<Vec<_>>())
     };
     let mut signals = Signals::default();
     for (signal, action) in actions {

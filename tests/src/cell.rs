@@ -5,16 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
-use crate::{User, scratch};
+use crate::{User, scratch, sys};
 
 /// The controllers whose limits the tools set.
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
@@ -106,6 +103,15 @@ impl Cell {
         }
     }
 
+    /// Kills `pid`, if it is still in the cell.
+    pub fn kill(&self, pid: i32) {
+        // Opened first and looked for after that: the number can't pass to a stranger in between.
+        let Ok(process) = sys::pidfd_open(pid) else { return };
+        if self.processes().contains(&pid) {
+            sys::kill(process.as_fd());
+        }
+    }
+
     /// The cgroups made below the cell, over all hierarchies, relative to it.
     pub fn cgroups(&self) -> BTreeSet<PathBuf> {
         let below = |folder: &Folder| {
@@ -157,7 +163,7 @@ impl Drop for Cell {
                 break;
             }
             for pid in left {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                self.kill(pid);
             }
             std::thread::sleep(Duration::from_millis(2));
         }

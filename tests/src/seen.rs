@@ -65,6 +65,10 @@ pub struct Seen {
     pub death_signal: i32,
     /// /proc/self/oom_score_adj.
     pub oom_score_adj: String,
+    /// The nice value.
+    pub niceness: i32,
+    /// The processors that it may run on, as in /proc/self/status.
+    pub processors: String,
     /// Whether there is a controlling terminal, and its foreground process group.
     pub terminal: Option<i32>,
     /// Whether the process can be dumped, and so looked into by its equals.

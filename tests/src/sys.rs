@@ -17,6 +17,15 @@ pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Kills the process that `process`, a pidfd, stands for; it may be dead already.
+pub fn kill(process: BorrowedFd) {
+    let (fd, no_info) = (process.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
+    // SAFETY: takes integers, and a null pointer where no siginfo is given.
+    unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, fd, libc::SIGKILL, no_info, 0);
+    }
+}
+
 /// Runs `birth` in the child, between fork and exec.
 ///
 /// Other threads of the test runner may hold locks at the fork: `birth` makes system calls only

@@ -57,6 +57,9 @@ pub fn around(descriptors: Vec<Descriptor>) -> Seen {
         processes: processes(),
         death_signal: death_signal(),
         oom_score_adj: line("/proc/self/oom_score_adj"),
+        // SAFETY: takes integers and only asks.
+        niceness: unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) },
+        processors: status("Cpus_allowed_list:"),
         terminal: fs::File::open("/dev/tty")
             .ok()
             .map(|tty| unistd::tcgetpgrp(&tty).map_or(-1, |group| group.as_raw())),
@@ -78,6 +81,13 @@ fn text(path: &str) -> String {
 
 fn line(path: &str) -> String {
     text(path).trim_end().to_owned()
+}
+
+/// A field of /proc/self/status.
+fn status(field: &str) -> String {
+    let text = text("/proc/self/status");
+    let found = text.lines().find_map(|line| line.strip_prefix(field));
+    found.unwrap_or_default().trim().to_owned()
 }
 
 fn namespaces() -> BTreeMap<String, u64> {

@@ -26,10 +26,7 @@ impl Decimal {
             .ok()?
             .checked_mul(denominator)?
             .checked_add(fraction.parse().ok()?)?;
-        Some(Decimal {
-            numerator,
-            denominator,
-        })
+        Some(Decimal { numerator, denominator })
     }
 
     /// The number times `unit`, rounded down; `None` if that is too large.

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use chain::{Errno, Error, Result, ResultExt};
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, flock, fstat, mkdirat,
-    openat, openat2, statat, unlinkat,
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, chownat, flock, fstat,
+    mkdirat, openat, openat2, statat, unlinkat,
 };
+use rustix::process::{Gid, Uid};
 
 use crate::position::Version;
 
@@ -26,10 +27,8 @@ pub struct Group {
     pub path: PathBuf,
 }
 
-const FOLDER: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::CLOEXEC)
-    .union(OFlags::NOFOLLOW);
+const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 impl Group {
     /// Takes an open folder of a cgroup file system.
@@ -39,21 +38,16 @@ impl Group {
 
     /// Opens the cgroup at `way`, not outside of this one.
     pub fn descend(&self, way: &Path) -> Result<Group> {
-        let path = self.path.join(way);
-        let way = if way.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            way
+        let path = match way.as_os_str().is_empty() {
+            true => self.path.clone(),
+            false => self.path.join(way),
         };
+        let way = if way.as_os_str().is_empty() { Path::new(".") } else { way };
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         let fd =
             rustix::io::retry_on_intr(|| openat2(&self.fd, way, FOLDER, Mode::empty(), resolve))
                 .or_fail_on("can't open the cgroup", &path)?;
-        Ok(Group {
-            fd,
-            version: self.version,
-            path,
-        })
+        Ok(Group { fd, version: self.version, path })
     }
 
     /// Opens the cgroup `name` in this one.
@@ -61,11 +55,7 @@ impl Group {
         let path = self.path.join(name);
         let fd = openat(&self.fd, name, FOLDER, Mode::empty())
             .or_fail_on("can't open the cgroup", &path)?;
-        Ok(Group {
-            fd,
-            version: self.version,
-            path,
-        })
+        Ok(Group { fd, version: self.version, path })
     }
 
     /// Makes the cgroup `name` in this one; `None` if there is one.
@@ -74,9 +64,7 @@ impl Group {
             Ok(()) => self.open(name).map(Some),
             Err(rustix::io::Errno::EXIST) => Ok(None),
             Err(errno) => Err(explain(
-                Error::new("can't make the cgroup")
-                    .object(self.path.join(name))
-                    .because(errno),
+                Error::new("can't make the cgroup").object(self.path.join(name)).because(errno),
             )
             .hint_if(
                 Errno::EAGAIN,
@@ -127,10 +115,7 @@ impl Group {
     /// Whether it is still what `parent` calls `name`.
     pub fn is_still(&self, parent: &Group, name: &str) -> bool {
         let inode = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
-        match (
-            statat(&parent.fd, name, AtFlags::SYMLINK_NOFOLLOW),
-            fstat(&self.fd),
-        ) {
+        match (statat(&parent.fd, name, AtFlags::SYMLINK_NOFOLLOW), fstat(&self.fd)) {
             (Ok(named), Ok(open)) => inode(named) == inode(open),
             _ => false,
         }
@@ -149,29 +134,21 @@ impl Group {
 
     /// Opens the interface file `file`.
     pub fn file(&self, file: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
-        openat(
-            &self.fd,
-            file,
-            flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-            Mode::empty(),
-        )
-        .map_err(|errno| Errno::from_raw(errno.raw_os_error()))
+        openat(&self.fd, file, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+            .map_err(|errno| Errno::from_raw(errno.raw_os_error()))
     }
 
     /// The whole of the interface file `file`, without the newline at its end.
     pub fn read(&self, file: &str) -> Result<String> {
-        self.try_read(file)
-            .or_fail_on("can't read", self.path.join(file))
+        self.try_read(file).or_fail_on("can't read", self.path.join(file))
     }
 
     /// As [`Group::read`], with the kernel's number as the error.
     pub fn try_read(&self, file: &str) -> Result<String, Errno> {
         let mut text = String::new();
-        std::fs::File::from(self.file(file, OFlags::RDONLY)?)
-            .read_to_string(&mut text)
-            .map_err(|error| {
-                Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EILSEQ as i32))
-            })?;
+        std::fs::File::from(self.file(file, OFlags::RDONLY)?).read_to_string(&mut text).map_err(
+            |error| Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EILSEQ as i32)),
+        )?;
         text.truncate(text.trim_end_matches('\n').len());
         Ok(text)
     }
@@ -221,6 +198,35 @@ impl Group {
         Ok(false)
     }
 
+    /// Gives it to a user: the folder, and the files that delegating is about (cgroups(7)), not
+    /// the limits.
+    pub fn give(&self, user: u32, group: u32) -> Result<()> {
+        let owner = (Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+        for file in [".", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks"] {
+            match chownat(&self.fd, file, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::NOENT) if file != "." => {}
+                Err(errno) => return Err(errno).or_fail_on("can't delegate", self.path.join(file)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops all processes in it, or lets them go on.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        match (self.version, frozen) {
+            (Version::V2, true) => self.write("cgroup.freeze", "1"),
+            (Version::V2, false) => self.write("cgroup.freeze", "0"),
+            (Version::V1, _) if !self.has("freezer.state") => {
+                Err(Error::new("can't freeze the cgroup")
+                    .object(&self.path)
+                    .reason("neither cgroup v2 nor the freezer of v1 is mounted"))
+            }
+            (Version::V1, true) => self.write("freezer.state", "FROZEN"),
+            (Version::V1, false) => self.write("freezer.state", "THAWED"),
+        }
+    }
+
     /// Moves this process in. On v1 the file `tasks` does it without waiting for every CPU, and
     /// means the same for a process of one thread.
     pub fn enter(&self) -> Result<()> {
@@ -229,11 +235,7 @@ impl Group {
             Version::V2 => "cgroup.procs",
         };
         self.try_write(file, "0").map_err(|errno| {
-            explain_entry(
-                Error::new("can't enter the cgroup")
-                    .object(&self.path)
-                    .because(errno),
-            )
+            explain_entry(Error::new("can't enter the cgroup").object(&self.path).because(errno))
         })
     }
 }
@@ -249,10 +251,7 @@ pub fn explain(error: Error) -> Error {
     error
         .hint_if(Errno::EACCES, DELEGATE)
         .hint_if(Errno::EPERM, DELEGATE)
-        .hint_if(
-            Errno::EROFS,
-            "cgroupfs is mounted read-only here, as in a container",
-        )
+        .hint_if(Errno::EROFS, "cgroupfs is mounted read-only here, as in a container")
 }
 
 /// As [`explain`], for moving a process.
@@ -262,16 +261,7 @@ pub fn explain_entry(error: Error) -> Error {
             Errno::EBUSY,
             "a cgroup that gives controllers to those below it takes no processes itself",
         )
-        .hint_if(
-            Errno::EOPNOTSUPP,
-            "the cgroup is a threaded one, or lies below one (cgroup.type)",
-        )
-        .hint_if(
-            Errno::ENOSPC,
-            "cpuset.cpus or cpuset.mems of the cgroup is empty",
-        )
-        .hint_if(
-            Errno::EAGAIN,
-            "pids.max of the cgroup or of one above it is reached",
-        )
+        .hint_if(Errno::EOPNOTSUPP, "the cgroup is a threaded one, or lies below one (cgroup.type)")
+        .hint_if(Errno::ENOSPC, "cpuset.cpus or cpuset.mems of the cgroup is empty")
+        .hint_if(Errno::EAGAIN, "pids.max of the cgroup or of one above it is reached")
 }

@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags, fstatfs, open};
 use crate::group::Group;
 use crate::name;
 use crate::position::{self, Mount, Position, Version};
+use crate::v1;
 
 /// The magic numbers of the two file systems (linux/magic.h).
 const CGROUP_SUPER_MAGIC: u64 = 0x0027_e0eb;
@@ -39,18 +40,14 @@ impl Hierarchies {
         let own = procfs.own_id()?;
         let mounts = position::parse_mounts(&bytes(&procfs, &format!("{own}/mountinfo"))?);
         let positions = position::parse_positions(&bytes(&procfs, &format!("{own}/cgroup"))?);
-        let found = positions
-            .iter()
-            .filter_map(|position| Hierarchy::at(position, &mounts));
+        let found = positions.iter().filter_map(|position| Hierarchy::at(position, &mounts));
         Ok(Hierarchies(found.collect()))
     }
 
     /// The hierarchy that holds `controller`: a v1 one if there is such, else v2's.
     pub fn holder_of(&self, controller: &str) -> Option<&Hierarchy> {
-        let v1 = self
-            .0
-            .iter()
-            .find(|h| h.controllers.iter().any(|name| name == controller));
+        let old = v1::controller(controller);
+        let v1 = self.0.iter().find(|h| h.controllers.iter().any(|name| name == old));
         v1.or_else(|| self.unified())
     }
 
@@ -62,11 +59,7 @@ impl Hierarchies {
     /// The hierarchy that holds every cgroup of ours: v2, and on a pure v1 host the freezer's,
     /// which is what stops processes while they are killed; else any.
     pub fn base(&self) -> Result<&Hierarchy> {
-        let freezer = || {
-            self.0
-                .iter()
-                .find(|h| h.controllers.iter().any(|name| name == "freezer"))
-        };
+        let freezer = || self.0.iter().find(|h| h.controllers.iter().any(|name| name == "freezer"));
         self.unified().or_else(freezer).or(self.0.first()).ok_or_else(|| {
             Error::new("no cgroup hierarchy is mounted here")
                 .hint("mount -t cgroup2 none /sys/fs/cgroup, or let fs-pivot stand behind cg-enter in the chain")
@@ -77,19 +70,16 @@ impl Hierarchies {
 impl Hierarchy {
     fn at(position: &Position, mounts: &[Mount]) -> Option<Self> {
         // Another mount may cover the first one that fits, or it may show another part.
-        mounts
-            .iter()
-            .filter(|mount| position.is_in(mount))
-            .find_map(|mount| {
-                let own = position.below(mount)?.to_owned();
-                let root = open_root(mount)?;
-                Some(Hierarchy {
-                    version: mount.version,
-                    controllers: position.controllers.clone(),
-                    root,
-                    own,
-                })
+        mounts.iter().filter(|mount| position.is_in(mount)).find_map(|mount| {
+            let own = position.below(mount)?.to_owned();
+            let root = open_root(mount)?;
+            Some(Hierarchy {
+                version: mount.version,
+                controllers: position.controllers.clone(),
+                root,
+                own,
             })
+        })
     }
 
     /// Opens the cgroup that new ones are made in: this process's own, or `parent`, which counts

@@ -7,12 +7,15 @@
 pub mod cg_enter;
 pub mod cpu;
 pub mod decimal;
+pub mod device;
 pub mod group;
 pub mod hierarchy;
 pub mod limit;
 pub mod name;
 pub mod position;
+pub mod prune;
 pub mod read_back;
 pub mod removal;
 pub mod size;
+pub mod usage;
 pub mod v1;

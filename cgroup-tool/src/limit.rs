@@ -3,6 +3,7 @@
 use chain::{Error, Result};
 
 use crate::cpu::Bandwidth;
+use crate::device::{IoMax, IoWeight};
 use crate::v1;
 
 /// What was asked for.
@@ -23,6 +24,12 @@ pub enum Value {
     Amount(Option<u64>),
     /// CPU time.
     Bandwidth(Bandwidth),
+    /// Limits of a device.
+    IoMax(IoMax),
+    /// Shares of a device, or of all.
+    IoWeight(IoWeight),
+    /// What v1 and v2 have in common.
+    Text(String),
     /// Word for word, to just this file (`--set`).
     Literal(String),
 }
@@ -34,33 +41,27 @@ pub struct Setting {
     pub file: String,
     /// What is written.
     pub value: String,
+    /// The file that shows whether it is in force.
+    pub shown_by: String,
 }
 
 impl Setting {
     /// One write to an interface file.
     pub fn new(file: impl Into<String>, value: impl ToString) -> Self {
-        Setting {
-            file: file.into(),
-            value: value.to_string(),
-        }
+        let file = file.into();
+        Setting { shown_by: file.clone(), file, value: value.to_string() }
     }
 }
 
 impl Limit {
     /// A limit that `option` asked for.
     pub fn new(option: &str, file: impl Into<String>, value: Value) -> Self {
-        Limit {
-            option: option.to_owned(),
-            file: file.into(),
-            value,
-        }
+        Limit { option: option.to_owned(), file: file.into(), value }
     }
 
     /// The controller that has the file.
     pub fn controller(&self) -> &str {
-        self.file
-            .split_once('.')
-            .map_or(&self.file, |(controller, _)| controller)
+        self.file.split_once('.').map_or(&self.file, |(controller, _)| controller)
     }
 
     /// Whether the file belongs to the cgroup itself and not to a controller.
@@ -73,17 +74,29 @@ impl Limit {
         let value = match &self.value {
             Value::Amount(Some(amount)) => amount.to_string(),
             Value::Amount(None) => "max".to_owned(),
-            Value::Bandwidth(Bandwidth {
-                quota: Some(quota),
-                period,
-            }) => format!("{quota} {period}"),
-            Value::Bandwidth(Bandwidth {
-                quota: None,
-                period,
-            }) => format!("max {period}"),
-            Value::Literal(text) => text.clone(),
+            Value::Bandwidth(Bandwidth { quota: Some(quota), period }) => {
+                format!("{quota} {period}")
+            }
+            Value::Bandwidth(Bandwidth { quota: None, period }) => format!("max {period}"),
+            Value::IoMax(IoMax { device, limits }) => {
+                let limit = |(key, limit): &(String, Option<u64>)| match limit {
+                    Some(limit) => format!(" {key}={limit}"),
+                    None => format!(" {key}=max"),
+                };
+                device.0.clone() + &limits.iter().map(limit).collect::<String>()
+            }
+            Value::IoWeight(IoWeight { device, weight }) => {
+                let device = device.as_ref().map_or("default", |device| &device.0);
+                format!("{device} {weight}")
+            }
+            Value::Text(text) | Value::Literal(text) => text.clone(),
         };
-        Setting::new(&self.file, value)
+        let mut setting = Setting::new(&self.file, value);
+        // CPUs that the parent doesn't have are taken, and ignored.
+        if let ("cpuset.cpus" | "cpuset.mems", Value::Text(_)) = (self.file.as_str(), &self.value) {
+            setting.shown_by.push_str(".effective");
+        }
+        setting
     }
 
     /// What is written in a v1 hierarchy; `all` that was asked for, since some depend on others.
@@ -130,10 +143,7 @@ mod tests {
         let max = Limit::new("--memory-max", "memory.max", Value::Amount(Some(4096)));
         assert_eq!(max.controller(), "memory");
         assert_eq!(max.on_v2(), Setting::new("memory.max", "4096"));
-        let cpu = Bandwidth {
-            quota: None,
-            period: 5,
-        };
+        let cpu = Bandwidth { quota: None, period: 5 };
         assert_eq!(
             Limit::new("", "cpu.max", Value::Bandwidth(cpu)).on_v2(),
             Setting::new("cpu.max", "max 5")
@@ -142,14 +152,8 @@ mod tests {
 
     #[test]
     fn set() {
-        assert_eq!(
-            parse_set("memory.high=1G"),
-            Ok(("memory.high".into(), "1G".into()))
-        );
-        assert_eq!(
-            parse_set("io.max=8:0 rbps=1"),
-            Ok(("io.max".into(), "8:0 rbps=1".into()))
-        );
+        assert_eq!(parse_set("memory.high=1G"), Ok(("memory.high".into(), "1G".into())));
+        assert_eq!(parse_set("io.max=8:0 rbps=1"), Ok(("io.max".into(), "8:0 rbps=1".into())));
         for text in [
             "",
             "=",

@@ -59,8 +59,7 @@ pub fn of_unnamed(random: u64) -> String {
 /// Whether [`of_unnamed`] makes such names.
 pub fn is_unnamed(name: &str) -> bool {
     let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    name.strip_prefix(OURS)
-        .is_some_and(|digits| digits.len() == 16 && digits.bytes().all(is_hex))
+    name.strip_prefix(OURS).is_some_and(|digits| digits.len() == 16 && digits.bytes().all(is_hex))
 }
 
 #[cfg(test)]
@@ -69,14 +68,7 @@ mod tests {
 
     #[test]
     fn names() {
-        for text in [
-            "web",
-            "a",
-            "user@1000.service",
-            "x:y_z-1.2",
-            "memory",
-            "cpux.y",
-        ] {
+        for text in ["web", "a", "user@1000.service", "x:y_z-1.2", "memory", "cpux.y"] {
             assert_eq!(parse(text).as_deref(), Ok(text));
         }
         for text in [
@@ -108,13 +100,9 @@ mod tests {
     fn ours_are_told_from_others() {
         assert!(is_unnamed(&of_unnamed(0)));
         assert!(is_unnamed(&of_unnamed(u64::MAX)));
-        for name in [
-            "catena.rest",
-            "catena.",
-            "catena.00000000000000",
-            "catena.000000000000000G",
-            "web",
-        ] {
+        for name in
+            ["catena.rest", "catena.", "catena.00000000000000", "catena.000000000000000G", "web"]
+        {
             assert!(!is_unnamed(name), "{name}");
         }
     }

@@ -42,10 +42,7 @@ impl Position {
             Version::V2 => self.controllers.is_empty(),
             Version::V1 => {
                 !self.controllers.is_empty()
-                    && self
-                        .controllers
-                        .iter()
-                        .all(|name| mount.options.contains(name))
+                    && self.controllers.iter().all(|name| mount.options.contains(name))
             }
         }
     }
@@ -58,9 +55,7 @@ impl Position {
 
 /// The cgroup mounts of a mountinfo file.
 pub fn parse_mounts(text: &[u8]) -> Vec<Mount> {
-    text.split(|&byte| byte == b'\n')
-        .filter_map(parse_mount)
-        .collect()
+    text.split(|&byte| byte == b'\n').filter_map(parse_mount).collect()
 }
 
 fn parse_mount(line: &[u8]) -> Option<Mount> {
@@ -84,9 +79,7 @@ fn parse_mount(line: &[u8]) -> Option<Mount> {
 
 /// The positions of a /proc/PID/cgroup file.
 pub fn parse_positions(text: &[u8]) -> Vec<Position> {
-    text.split(|&byte| byte == b'\n')
-        .filter_map(parse_position)
-        .collect()
+    text.split(|&byte| byte == b'\n').filter_map(parse_position).collect()
 }
 
 fn parse_position(line: &[u8]) -> Option<Position> {

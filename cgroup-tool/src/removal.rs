@@ -39,9 +39,7 @@ fn remove_empty(parent: &Group, name: &str, deadline: Instant) -> Result<()> {
             Err(errno) => errno,
         };
         let failed = |errno| {
-            Error::new("can't remove the cgroup")
-                .object(parent.path.join(name))
-                .because(errno)
+            Error::new("can't remove the cgroup").object(parent.path.join(name)).because(errno)
         };
         if errno != Errno::EBUSY || Instant::now() > deadline {
             return Err(failed(errno));
@@ -73,10 +71,7 @@ pub fn kill(group: &Group, deadline: Instant) -> Result<()> {
     if group.is_populated()? {
         return Err(Error::new("can't empty the cgroup")
             .object(&group.path)
-            .reason(format!(
-                "processes survive SIGKILL for {} s",
-                PATIENCE.as_secs()
-            )));
+            .reason(format!("processes survive SIGKILL for {} s", PATIENCE.as_secs())));
     }
     Ok(())
 }
@@ -90,10 +85,7 @@ pub fn wait_until_empty(group: &Group, deadline: Option<Instant>) -> Result<bool
         let mut buffer = [0; 256];
         let length = rustix::io::pread(&events, &mut buffer, 0)
             .or_fail_on("can't read", group.path.join("cgroup.events"))?;
-        if buffer[..length]
-            .split(|&byte| byte == b'\n')
-            .any(|line| line == b"populated 0")
-        {
+        if buffer[..length].split(|&byte| byte == b'\n').any(|line| line == b"populated 0") {
             return Ok(true);
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -140,7 +132,7 @@ pub fn signal_each(group: &Group, signal: Signal) -> Result<Vec<OwnedFd>> {
     for pid in group.processes()? {
         let Some(pid) = Pid::from_raw(pid) else {
             return Err(
-                Error::new("can't signal a process of another PID namespace").object(&group.path),
+                Error::new("can't signal a process of another PID namespace").object(&group.path)
             );
         };
         let failed = |errno| {
@@ -177,10 +169,7 @@ pub fn signal_each(group: &Group, signal: Signal) -> Result<Vec<OwnedFd>> {
 /// Sleeps until one of `poll_fds` is ready, at most until `deadline`.
 fn wait(poll_fds: &mut [PollFd<'_>], deadline: Instant) -> Result<()> {
     let left = deadline.saturating_duration_since(Instant::now());
-    let timeout = Timespec {
-        tv_sec: left.as_secs() as i64,
-        tv_nsec: left.subsec_nanos().into(),
-    };
+    let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
     match poll(poll_fds, Some(&timeout)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(errno) => Err(errno).or_fail("can't wait for processes to end"),

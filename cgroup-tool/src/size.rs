@@ -68,14 +68,8 @@ mod tests {
         assert_eq!(parse("max"), Ok(Size::Max));
         assert_eq!(parse("20%").unwrap().of(1000), Some(200));
         assert_eq!(parse("12.5%").unwrap().of(1000), Some(125));
-        assert_eq!(
-            parse("100%").unwrap().of(u64::MAX / 100),
-            Some(u64::MAX / 100)
-        );
-        assert_eq!(
-            parse("9223372036854775807"),
-            Ok(Size::Bytes(i64::MAX as u64))
-        );
+        assert_eq!(parse("100%").unwrap().of(u64::MAX / 100), Some(u64::MAX / 100));
+        assert_eq!(parse("9223372036854775807"), Ok(Size::Bytes(i64::MAX as u64)));
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! The command line of `cg-enter`.
 
-use std::path::PathBuf;
+use std::os::fd::RawFd;
+use std::path::{Component, Path, PathBuf};
 
-use chain::{LinkArgs, Result};
+use chain::{Error, LinkArgs, Result};
 
-use crate::cpu::{self, Bandwidth};
-use crate::limit::{self, Limit, Value};
+use super::limit_args::LimitArgs;
 use crate::name;
-use crate::size::{self, Size};
 
 /// Create or reuse a cgroup, set its limits, move into it, start COMMAND there
 #[derive(Debug, clap::Parser)]
@@ -20,7 +19,7 @@ pub struct CgEnter {
 
     /// The cgroup to make it in, instead of the one this process is in: a path from there, or with
     /// a slash at its start from the root of the hierarchy
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = parse_parent)]
     pub parent: Option<PathBuf>,
 
     /// Remove the named cgroup too at the end, killing what is left in it
@@ -28,103 +27,89 @@ pub struct CgEnter {
     pub rm: bool,
 
     /// Join the named cgroup even if it has processes
-    #[arg(long)]
+    #[arg(long, requires = "name")]
     pub share: bool,
 
+    /// Hand the cgroup on to this user: its processes may make cgroups below it
+    #[arg(long, value_name = "UID[:GID]", value_parser = parse_owner)]
+    pub delegate: Option<(u32, u32)>,
+
+    /// Start frozen: 'cg-signal --thaw' lets it run
+    #[arg(long)]
+    pub freeze: bool,
+
+    /// Say at the end how long processes had to wait for CPU, memory and io
+    #[arg(long)]
+    pub pressure: bool,
+
+    /// Write what became of it to descriptor N at the end, as one JSON object
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub status_fd: Option<RawFd>,
+
+    /// As --status-fd, to a file
+    #[arg(long, value_name = "FILE", conflicts_with = "status_fd")]
+    pub status_file: Option<PathBuf>,
+
     #[command(flatten)]
-    limits: LimitArgs,
+    pub(super) limits: LimitArgs,
 
     #[command(flatten)]
     pub(super) link: LinkArgs,
 }
 
-#[derive(Debug, clap::Args)]
-struct LimitArgs {
-    /// Memory: what needs more is killed (SIZE: 256M, 1.5G, 20% of the machine's, max)
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
-    memory_max: Option<Size>,
-
-    /// Memory above which processes are slowed down and made to give back
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
-    memory_high: Option<Size>,
-
-    /// Swap space
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
-    memory_swap_max: Option<Size>,
-
-    /// Number of processes and threads
-    #[arg(long, value_name = "N", value_parser = count)]
-    pids_max: Option<Count>,
-
-    /// CPU time: a number of CPUs like 1.5, or QUOTA/PERIOD in microseconds
-    #[arg(long, value_name = "CPUS", value_parser = cpu::parse_bandwidth)]
-    cpu_max: Option<Bandwidth>,
-
-    /// Share of the CPU time among neighbours: 1 to 10000, 100 being usual
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    cpu_weight: Option<u64>,
-
-    /// Write VALUE to the interface file FILE (repeatable)
-    #[arg(long, value_name = "FILE=VALUE", value_parser = limit::parse_set)]
-    set: Vec<(String, String)>,
-}
-
 impl CgEnter {
-    /// The limits asked for.
-    pub fn limits(&self) -> Result<Vec<Limit>> {
-        let args = &self.limits;
-        let machine = rustix::system::sysinfo();
-        let unit = u64::from(machine.mem_unit);
-        let (memory, swap) = (machine.totalram * unit, machine.totalswap * unit);
-        let mut limits = Vec::new();
-        let mut amount = |option: &str, file: &str, amount: Option<Option<u64>>| {
-            limits.extend(amount.map(|amount| Limit::new(option, file, Value::Amount(amount))));
-        };
-        amount(
-            "--memory-max",
-            "memory.max",
-            args.memory_max.map(|size| size.of(memory)),
-        );
-        amount(
-            "--memory-high",
-            "memory.high",
-            args.memory_high.map(|size| size.of(memory)),
-        );
-        amount(
-            "--memory-swap-max",
-            "memory.swap.max",
-            args.memory_swap_max.map(|size| size.of(swap)),
-        );
-        amount("--pids-max", "pids.max", args.pids_max.map(|count| count.0));
-        amount("--cpu-weight", "cpu.weight", args.cpu_weight.map(Some));
-        limits.extend(
-            args.cpu_max
-                .map(|cpu| Limit::new("--cpu-max", "cpu.max", Value::Bandwidth(cpu))),
-        );
-        for (file, value) in &args.set {
-            limits.push(Limit::new(
-                &format!("--set {file}"),
-                file,
-                Value::Literal(value.clone()),
-            ));
+    /// Whether the cgroup ends with COMMAND, so that this process waits for that.
+    pub fn is_removed(&self) -> bool {
+        self.name.is_none() || self.rm
+    }
+
+    /// Refuses what only a process that waits can do, where none does.
+    pub fn check(&self) -> Result<()> {
+        let reports = self.pressure || self.status_fd.is_some() || self.status_file.is_some();
+        if reports && !self.is_removed() {
+            return Err(Error::new("can't report on the end of a cgroup that is kept")
+                .hint("--pressure, --status-fd and --status-file need --rm, or no --name"));
         }
-        Ok(limits)
+        Ok(())
     }
 }
 
-/// A number of things, or `max`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Count(Option<u64>);
-
-/// The kernel keeps process ids below 2^22, and `pids.max` no larger than that.
-const MOST_PIDS: u64 = 1 << 22;
-
-fn count(text: &str) -> Result<Count, String> {
-    if text == "max" {
-        return Ok(Count(None));
+/// Upwards there may be cgroups that belong to somebody else.
+pub fn parse_parent(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Err(
+            "'..' leads out of what is delegated; a path from the root (/...) can be given"
+                .to_owned(),
+        );
     }
-    let number = text.parse().ok().filter(|n| *n <= MOST_PIDS);
-    number
-        .map(|n| Count(Some(n)))
-        .ok_or_else(|| format!("not a number up to {MOST_PIDS}, or max"))
+    Ok(path.to_owned())
+}
+
+fn parse_owner(text: &str) -> Result<(u32, u32), String> {
+    let (user, group) = text.split_once(':').unwrap_or((text, text));
+    let id = |text: &str| text.parse().ok().filter(|id| *id != u32::MAX);
+    id(user).zip(id(group)).ok_or_else(|| "not a user id, or UID:GID".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners() {
+        assert_eq!(parse_owner("1000"), Ok((1000, 1000)));
+        assert_eq!(parse_owner("1000:5"), Ok((1000, 5)));
+        for text in ["", "root", "-1", "4294967295", "4294967296", "1:", ":1", "1:2:3"] {
+            assert!(parse_owner(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn parents() {
+        assert!(parse_parent("/a/b").is_ok());
+        assert!(parse_parent("team").is_ok());
+        assert!(parse_parent("..").is_err());
+        assert!(parse_parent("a/../b").is_err());
+    }
 }

@@ -2,7 +2,7 @@
 
 use chain::{Errno, Error, Result, ResultExt};
 
-use super::place::Place;
+use super::place::{self, Place};
 use crate::group::{Group, explain};
 use crate::limit::Setting;
 use crate::position::Version;
@@ -29,11 +29,7 @@ const ATTEMPTS: usize = 50;
 
 impl<'a> Cell<'a> {
     fn new(name: String) -> Self {
-        Cell {
-            name,
-            parts: Vec::new(),
-            is_half_made: true,
-        }
+        Cell { name, parts: Vec::new(), is_half_made: true }
     }
 
     /// Makes a cgroup of a new name.
@@ -56,11 +52,7 @@ impl<'a> Cell<'a> {
             let Some(group) = place.parent.make(&self.name)? else {
                 return Ok(false);
             };
-            let part = Part {
-                place,
-                group,
-                was_made: true,
-            };
+            let part = Part { place, group, was_made: true };
             // Until it is locked it looks like a leftover to be removed.
             let is_ours = part.group.lock()? && part.group.is_still(&place.parent, &self.name);
             self.parts.push(part);
@@ -79,11 +71,7 @@ impl<'a> Cell<'a> {
                 Some(group) => (group, true),
                 None => (place.parent.open(name)?, false),
             };
-            let part = Part {
-                place,
-                group,
-                was_made,
-            };
+            let part = Part { place, group, was_made };
             // The lock keeps two that start at the same moment apart.
             let is_free = share || (part.group.lock()? && !part.group.is_populated()?);
             let path = part.group.path.clone();
@@ -100,7 +88,7 @@ impl<'a> Cell<'a> {
     /// Sets all limits, and reads them back.
     pub fn configure(&self) -> Result<()> {
         for part in &self.parts {
-            part.check_type()?;
+            place::check_type(&part.group)?;
             part.inherit_cpuset()?;
             part.apply()?;
         }
@@ -117,13 +105,29 @@ impl<'a> Cell<'a> {
         self.groups().filter(|group| group.version == Version::V1)
     }
 
-    fn groups(&self) -> impl Iterator<Item = &Group> {
+    /// All of them.
+    pub fn groups(&self) -> impl DoubleEndedIterator<Item = &Group> {
         self.parts.iter().map(|part| &part.group)
     }
 
-    /// Moves this process into all of them.
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Moves this process into all of them; into the first one, which can be frozen, at the end.
     pub fn enter(&self) -> Result<()> {
-        self.groups().try_for_each(Group::enter)
+        self.groups().rev().try_for_each(Group::enter)
+    }
+
+    /// Gives it to another user, who may then make cgroups in it and move processes about there.
+    pub fn delegate(&self, (user, group): (u32, u32)) -> Result<()> {
+        self.groups().try_for_each(|part| part.give(user, group))
+    }
+
+    /// Stops what is in it and what comes into it.
+    pub fn freeze(&self) -> Result<()> {
+        self.parts.first().map_or(Ok(()), |part| part.group.freeze(true))
     }
 
     /// It stays when this value goes out of scope.
@@ -134,11 +138,8 @@ impl<'a> Cell<'a> {
     /// Removes it in every hierarchy, killing what is left.
     pub fn remove(&self) -> Result<()> {
         // In v2 all can be killed in one step, so that comes first.
-        let results: Vec<_> = self
-            .parts
-            .iter()
-            .map(|part| removal::remove(&part.place.parent, &self.name))
-            .collect();
+        let results: Vec<_> =
+            self.parts.iter().map(|part| removal::remove(&part.place.parent, &self.name)).collect();
         results.into_iter().collect()
     }
 
@@ -159,20 +160,6 @@ impl Drop for Cell<'_> {
 }
 
 impl Part<'_> {
-    /// A process can't enter a v2 cgroup below a threaded one as a whole.
-    fn check_type(&self) -> Result<()> {
-        if self.group.version == Version::V1 {
-            return Ok(());
-        }
-        match self.group.read("cgroup.type")?.as_str() {
-            "domain" | "domain threaded" => Ok(()),
-            other => Err(Error::new("can't use the cgroup")
-                .object(&self.group.path)
-                .reason(format!("its cgroup.type is {other:?}"))
-                .hint("it lies in a threaded subtree, which takes threads of one process only: choose another --parent")),
-        }
-    }
-
     /// A new v1 cpuset is empty, and takes no process until it has CPUs and memory nodes.
     fn inherit_cpuset(&self) -> Result<()> {
         for file in ["cpuset.cpus", "cpuset.mems"] {
@@ -201,27 +188,19 @@ impl Part<'_> {
             let written = self.group.try_write(&setting.file, &setting.value);
             written.map_err(|errno| self.cant_set(setting, errno))?;
         }
-        self.place
-            .settings
-            .iter()
-            .try_for_each(|setting| self.read_back(setting))
+        self.place.settings.iter().try_for_each(|setting| self.read_back(setting))
     }
 
     fn cant_set(&self, setting: &Setting, errno: Errno) -> Error {
         let path = self.group.path.join(&setting.file);
         explain(
-            Error::new(format!("can't write {:?} to", setting.value))
-                .object(path)
-                .because(errno),
+            Error::new(format!("can't write {:?} to", setting.value)).object(path).because(errno),
         )
-        .hint_if(
-            Errno::ENOENT,
-            "the kernel on this host does not offer this interface file",
-        )
+        .hint_if(Errno::ENOENT, "the kernel on this host does not offer this interface file")
     }
 
     fn read_back(&self, setting: &Setting) -> Result<()> {
-        let shown = match self.group.try_read(&setting.file) {
+        let shown = match self.group.try_read(&setting.shown_by) {
             Ok(shown) => shown,
             // Some can be written only: memory.reclaim.
             Err(Errno::EACCES | Errno::EINVAL) if !self.group.is_readable(&setting.file) => {
@@ -229,17 +208,15 @@ impl Part<'_> {
             }
             Err(errno) => {
                 return Err(Error::new("can't read back")
-                    .object(self.group.path.join(&setting.file))
+                    .object(self.group.path.join(&setting.shown_by))
                     .because(errno));
             }
         };
         if read_back::holds(&setting.value, &shown, rustix::param::page_size() as u64) {
             return Ok(());
         }
-        Err(
-            Error::new(format!("the kernel did not take {:?} for", setting.value))
-                .object(self.group.path.join(&setting.file))
-                .reason(format!("it has {shown:?}")),
-        )
+        Err(Error::new(format!("the kernel did not take {:?} for", setting.value))
+            .object(self.group.path.join(&setting.shown_by))
+            .reason(format!("it has {shown:?}")))
     }
 }

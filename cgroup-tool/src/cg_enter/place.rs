@@ -33,10 +33,7 @@ pub fn decide(limits: &[Limit], parent: Option<&Path>) -> Result<Vec<Place>> {
                 .holder_of(limit.controller())
                 .ok_or_else(|| limit::no_controller(limit))?,
         };
-        let index = match places
-            .iter()
-            .position(|(used, _)| std::ptr::eq(*used, hierarchy))
-        {
+        let index = match places.iter().position(|(used, _)| std::ptr::eq(*used, hierarchy)) {
             Some(index) => index,
             None => {
                 places.push((hierarchy, Place::in_hierarchy(hierarchy, parent)?));
@@ -67,10 +64,7 @@ impl Place {
                     return Ok(());
                 }
                 let available = self.parent.read("cgroup.controllers")?;
-                if !available
-                    .split_ascii_whitespace()
-                    .any(|name| name == controller)
-                {
+                if !available.split_ascii_whitespace().any(|name| name == controller) {
                     return Err(limit::no_controller(limit)
                         .reason(format!("not among those that '{}' has: {available:?}", self.parent.path.display()))
                         .hint(format!(
@@ -84,44 +78,54 @@ impl Place {
         Ok(())
     }
 
-    /// Enables the controllers for the cgroups in the parent: only those that are missing, and
-    /// moving processes out of the way where the kernel asks for that.
+    /// Enables the controllers for the cgroups in the parent: only those that are missing. While
+    /// it gives controllers to those below it the parent can't have processes itself, so what is
+    /// in the way is moved first.
     pub fn enable_controllers(&self) -> Result<()> {
-        if self.controllers.is_empty() {
+        if self.parent.version == Version::V1 {
             return Ok(());
         }
         let enabled = self.parent.read("cgroup.subtree_control")?;
-        let is_missing = |name: &&String| {
-            !enabled
-                .split_ascii_whitespace()
-                .any(|enabled| enabled == **name)
-        };
-        let missing: Vec<_> = self
-            .controllers
-            .iter()
-            .filter(is_missing)
-            .map(|name| format!("+{name}"))
-            .collect();
+        let is_missing =
+            |name: &&String| !enabled.split_ascii_whitespace().any(|enabled| enabled == **name);
+        let missing: Vec<_> =
+            self.controllers.iter().filter(is_missing).map(|name| format!("+{name}")).collect();
+        let gives_any = !enabled.is_empty() || !missing.is_empty();
+        // The root is exempt, and has no type.
+        if gives_any && self.parent.has("cgroup.type") {
+            clear(&self.parent)?;
+        }
         if missing.is_empty() {
             return Ok(());
         }
         let missing = missing.join(" ");
-        match self.parent.try_write("cgroup.subtree_control", &missing) {
-            Err(Errno::EBUSY) => {
-                clear(&self.parent)?;
-                self.parent.write("cgroup.subtree_control", &missing)
-            }
-            Err(errno) => Err(explain(
-                Error::new(format!("can't enable {missing:?} in"))
-                    .object(self.parent.path.join("cgroup.subtree_control"))
-                    .because(errno),
-            )
-            .hint_if(
-                Errno::EOPNOTSUPP,
-                "the cgroup is a threaded one, or lies below one (cgroup.type)",
-            )),
-            Ok(()) => Ok(()),
-        }
+        self.parent.try_write("cgroup.subtree_control", &missing).map_err(|errno| {
+            let error = Error::new(format!("can't enable {missing:?} in"));
+            let file = self.parent.path.join("cgroup.subtree_control");
+            explain(error.object(file).because(errno))
+                .hint_if(
+                    Errno::EOPNOTSUPP,
+                    "the cgroup is a threaded one, or lies below one (cgroup.type)",
+                )
+                .hint_if(
+                    Errno::EBUSY,
+                    "processes came into the cgroup while others were moved out of it",
+                )
+        })
+    }
+}
+
+/// A threaded cgroup has threads, which can't be moved out of the way as a process.
+pub fn check_type(group: &Group) -> Result<()> {
+    if group.version == Version::V1 {
+        return Ok(());
+    }
+    match group.read("cgroup.type")?.as_str() {
+        "domain" | "domain threaded" => Ok(()),
+        other => Err(Error::new("can't use the cgroup")
+            .object(&group.path)
+            .reason(format!("its cgroup.type is {other:?}"))
+            .hint("it lies in a threaded subtree, which takes threads of one process only: choose another --parent")),
     }
 }
 
@@ -131,6 +135,10 @@ const ROUNDS: usize = 100;
 /// Moves all processes of `group` to a leaf of it: only leaves may have some once controllers are
 /// enabled ("no internal process" rule, cgroups(7)).
 fn clear(group: &Group) -> Result<()> {
+    check_type(group)?;
+    if group.processes()?.is_empty() {
+        return Ok(());
+    }
     let rest = match group.make(name::REST)? {
         Some(made) => made,
         None => group.open(name::REST)?,

@@ -58,6 +58,15 @@ impl Group {
         Ok(Group { fd, version: self.version, path })
     }
 
+    /// As [`Group::open`]; `None` if there is no such cgroup.
+    pub fn open_if_there(&self, name: &str) -> Result<Option<Group>> {
+        match self.open(name) {
+            Ok(group) => Ok(Some(group)),
+            Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes the cgroup `name` in this one; `None` if there is one.
     pub fn make(&self, name: &str) -> Result<Option<Group>> {
         match mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
@@ -188,11 +197,10 @@ impl Group {
             return Ok(true);
         }
         for name in self.children()? {
-            match self.open(&name) {
-                Ok(child) if child.is_populated()? => return Ok(true),
-                Ok(_) => {}
-                Err(error) if error.errno() == Some(Errno::ENOENT) => {}
-                Err(error) => return Err(error),
+            if let Some(child) = self.open_if_there(&name)?
+                && child.is_populated()?
+            {
+                return Ok(true);
             }
         }
         Ok(false)

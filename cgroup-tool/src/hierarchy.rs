@@ -51,6 +51,11 @@ impl Hierarchies {
         v1.or_else(|| self.unified())
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Hierarchy> {
+        self.0.iter()
+    }
+
     /// The v2 hierarchy.
     pub fn unified(&self) -> Option<&Hierarchy> {
         self.0.iter().find(|h| h.version == Version::V2)

@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 pub mod cg_enter;
+pub mod cg_signal;
+pub mod cg_stat;
 pub mod cpu;
 pub mod decimal;
 pub mod device;
@@ -13,6 +15,7 @@ pub mod hierarchy;
 pub mod limit;
 pub mod name;
 pub mod position;
+pub mod processes;
 pub mod prune;
 pub mod read_back;
 pub mod removal;

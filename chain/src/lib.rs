@@ -29,6 +29,7 @@
 #![deny(unsafe_code)]
 
 pub mod accounts;
+mod act;
 pub mod descriptors;
 pub mod environment;
 mod error;
@@ -48,7 +49,8 @@ mod terminal;
 mod tool;
 pub mod toolbox;
 
-pub use error::{Errno, Error, Result, ResultExt};
+pub use act::{Act, act};
+pub use error::{Errno, Error, Quoted, Result, ResultExt};
 pub use monitor::{Fork, Monitor, Role, Status};
 pub use next::Next;
 pub use tool::{LinkArgs, Tool, main, print_warning};

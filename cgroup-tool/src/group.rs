@@ -1,6 +1,5 @@
 //! One open cgroup: everything is done relative to its descriptor.
 
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use rustix::fs::{
 use rustix::process::{Gid, Uid};
 
 use crate::position::Version;
+use crate::usage::Counters;
 
 /// What helps where the kernel or the host's owner does not let us have a cgroup.
 const DELEGATE: &str = "a cgroup that is yours is needed; below systemd this makes one: \
@@ -23,6 +23,8 @@ pub struct Group {
     fd: OwnedFd,
     /// Which interface files it has.
     pub version: Version,
+    /// What a v1 hierarchy counts.
+    legacy: Counters,
     /// For messages.
     pub path: PathBuf,
 }
@@ -31,9 +33,14 @@ const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 impl Group {
-    /// Takes an open folder of a cgroup file system.
-    pub fn new(fd: OwnedFd, version: Version, path: PathBuf) -> Self {
-        Group { fd, version, path }
+    /// Takes an open folder of a cgroup file system; `controllers` are those of a v1 hierarchy.
+    pub fn new(fd: OwnedFd, version: Version, controllers: &[String], path: PathBuf) -> Self {
+        let legacy = Counters::new(version, controllers.iter().map(String::as_str));
+        Group { fd, version, legacy, path }
+    }
+
+    fn sibling(&self, fd: OwnedFd, path: PathBuf) -> Group {
+        Group { fd, version: self.version, legacy: self.legacy, path }
     }
 
     /// Opens the cgroup at `way`, not outside of this one.
@@ -47,7 +54,7 @@ impl Group {
         let fd =
             rustix::io::retry_on_intr(|| openat2(&self.fd, way, FOLDER, Mode::empty(), resolve))
                 .or_fail_on("can't open the cgroup", &path)?;
-        Ok(Group { fd, version: self.version, path })
+        Ok(self.sibling(fd, path))
     }
 
     /// Opens the cgroup `name` in this one.
@@ -55,7 +62,7 @@ impl Group {
         let path = self.path.join(name);
         let fd = openat(&self.fd, name, FOLDER, Mode::empty())
             .or_fail_on("can't open the cgroup", &path)?;
-        Ok(Group { fd, version: self.version, path })
+        Ok(self.sibling(fd, path))
     }
 
     /// As [`Group::open`]; `None` if there is no such cgroup.
@@ -152,12 +159,26 @@ impl Group {
         self.try_read(file).or_fail_on("can't read", self.path.join(file))
     }
 
-    /// As [`Group::read`], with the kernel's number as the error.
+    /// As [`Group::read`], with the kernel's number as the error. (No std::fs::File, which would
+    /// ask for the size first: cg-stat reads thousands of these.)
     pub fn try_read(&self, file: &str) -> Result<String, Errno> {
-        let mut text = String::new();
-        std::fs::File::from(self.file(file, OFlags::RDONLY)?).read_to_string(&mut text).map_err(
-            |error| Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EILSEQ as i32)),
-        )?;
+        let fd = self.file(file, OFlags::RDONLY)?;
+        let mut text = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            match rustix::io::retry_on_intr(|| rustix::io::read(&fd, &mut buffer)) {
+                Ok(length) => {
+                    text.extend_from_slice(&buffer[..length]);
+                    // Only a list may go on after a read that did not fill the buffer, and only
+                    // when it has nearly filled it.
+                    if length < buffer.len() / 2 {
+                        break;
+                    }
+                }
+                Err(errno) => return Err(Errno::from_raw(errno.raw_os_error())),
+            }
+        }
+        let mut text = String::from_utf8(text).map_err(|_| Errno::EILSEQ)?;
         text.truncate(text.trim_end_matches('\n').len());
         Ok(text)
     }
@@ -179,6 +200,26 @@ impl Group {
         rustix::io::retry_on_intr(|| rustix::io::write(&file, text.as_bytes()))
             .map(drop)
             .map_err(|errno| Errno::from_raw(errno.raw_os_error()))
+    }
+
+    /// What it counts.
+    pub fn counters(&self) -> Counters {
+        self.counters_in("cgroup.controllers")
+    }
+
+    /// What the cgroups in it count.
+    pub fn counters_below(&self) -> Counters {
+        self.counters_in("cgroup.subtree_control")
+    }
+
+    fn counters_in(&self, file: &str) -> Counters {
+        match self.version {
+            Version::V1 => self.legacy,
+            Version::V2 => {
+                let controllers = self.try_read(file).unwrap_or_default();
+                Counters::new(Version::V2, controllers.split_ascii_whitespace())
+            }
+        }
     }
 
     /// The processes in it, those below not counted. One that this PID namespace doesn't show is 0.

@@ -77,7 +77,7 @@ impl Hierarchy {
         // Another mount may cover the first one that fits, or it may show another part.
         mounts.iter().filter(|mount| position.is_in(mount)).find_map(|mount| {
             let own = position.below(mount)?.to_owned();
-            let root = open_root(mount)?;
+            let root = open_root(mount, &position.controllers)?;
             Some(Hierarchy {
                 version: mount.version,
                 controllers: position.controllers.clone(),
@@ -85,6 +85,15 @@ impl Hierarchy {
                 own,
             })
         })
+    }
+
+    /// As [`Hierarchy::parent`]; `None` if there is no such cgroup.
+    pub fn parent_if_there(&self, parent: Option<&Path>) -> Result<Option<Group>> {
+        match self.parent(parent) {
+            Ok(group) => Ok(Some(group)),
+            Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens the cgroup that new ones are made in: this process's own, or `parent`, which counts
@@ -111,7 +120,7 @@ impl Hierarchy {
     }
 }
 
-fn open_root(mount: &Mount) -> Option<Group> {
+fn open_root(mount: &Mount, controllers: &[String]) -> Option<Group> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = open(&mount.point, flags, Mode::empty()).ok()?;
     let magic = fstatfs(&fd).ok()?.f_type as u64;
@@ -119,7 +128,7 @@ fn open_root(mount: &Mount) -> Option<Group> {
         Version::V1 => CGROUP_SUPER_MAGIC,
         Version::V2 => CGROUP2_SUPER_MAGIC,
     };
-    (magic == expected).then(|| Group::new(fd, mount.version, mount.point.clone()))
+    (magic == expected).then(|| Group::new(fd, mount.version, controllers, mount.point.clone()))
 }
 
 fn bytes(procfs: &Procfs, path: &str) -> Result<Vec<u8>> {

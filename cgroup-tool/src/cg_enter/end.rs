@@ -79,7 +79,10 @@ impl End {
 
     /// Reports, while the cgroup is still there.
     pub fn report(&self, cell: &Cell<'_>, status: Status) -> Result<()> {
-        let usage = Usage::of(cell.groups());
+        let mut usage = Usage::default();
+        for group in cell.groups() {
+            usage.add(group.counters(), &|file| group.try_read(file).ok());
+        }
         if let Some(shortage) = shortage(&usage) {
             chain::print_warning(&Error::new("ran out").object(cell.name()).reason(shortage));
         }

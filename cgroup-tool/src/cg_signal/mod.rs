@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chain::signal::Signal;
-use chain::{Act, Errno, Error, Result};
+use chain::{Act, Error, Result};
 
 use crate::cg_enter::parse_parent;
 use crate::hierarchy::Hierarchies;
@@ -90,10 +90,8 @@ impl CgSignal {
     /// Its parts in the other hierarchies have no processes once the first is gone.
     fn remove(&self, hierarchies: &Hierarchies) -> Result<()> {
         for hierarchy in hierarchies.all() {
-            match hierarchy.parent(self.parent.as_deref()) {
-                Ok(parent) => removal::remove(&parent, &self.name)?,
-                Err(error) if error.errno() == Some(Errno::ENOENT) => {}
-                Err(error) => return Err(error),
+            if let Some(parent) = hierarchy.parent_if_there(self.parent.as_deref())? {
+                removal::remove(&parent, &self.name)?;
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use self::scan::{Row, Scanner};
 use crate::cg_enter::parse_parent;
+use crate::hierarchy::Hierarchies;
 use crate::prune;
 
 /// Show what the containers below a point use: each cgroup there, with its app
@@ -56,15 +57,13 @@ struct Report<'a> {
 
 impl Act for CgStat {
     fn run(self) -> Result<u8> {
-        let mut scanner = Scanner::new(self.point.as_deref(), self.tree)?;
         if self.prune {
-            for parent in scanner.parents() {
-                for name in prune::prune(parent)? {
-                    write(&format!("{}\n", parent.path.join(name).display()))?;
-                }
+            for path in prune::prune(&Hierarchies::find()?, self.point.as_deref())? {
+                write(&format!("{}\n", path.display()))?;
             }
             return Ok(0);
         }
+        let mut scanner = Scanner::new(self.point.as_deref(), self.tree)?;
         let Some(seconds) = self.watch else {
             write(&self.shown(&scanner.scan()?)?)?;
             return Ok(0);

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::app::{self, App};
 use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Hierarchy};
+use crate::hierarchy::Hierarchies;
 use crate::name;
 use crate::usage::{Pressure, Usage};
 
@@ -46,9 +46,6 @@ pub struct Pressures {
     pub io: Option<Pressure>,
 }
 
-/// The v1 controllers that have figures.
-const COUNTED: &[&str] = &["memory", "pids", "cpuacct", "blkio"];
-
 /// Looks again and again at one point.
 #[derive(Debug)]
 pub struct Scanner {
@@ -66,23 +63,10 @@ impl Scanner {
         let hierarchies = Hierarchies::find()?;
         let base = hierarchies.base()?;
         let mut parents = vec![base.parent(point)?];
-        let is_counted =
-            |h: &&Hierarchy| h.controllers.iter().any(|name| COUNTED.contains(&name.as_str()));
-        for other in
-            hierarchies.all().filter(|other| !std::ptr::eq(*other, base)).filter(is_counted)
-        {
-            match other.parent(point) {
-                Ok(parent) => parents.push(parent),
-                Err(error) if error.errno() == Some(Errno::ENOENT) => {}
-                Err(error) => return Err(error),
-            }
+        for other in hierarchies.all().filter(|other| !std::ptr::eq(*other, base)) {
+            parents.extend(other.parent_if_there(point)?.filter(|group| group.counters().any()));
         }
         Ok(Scanner { procfs: Procfs::open()?, parents, to_the_leaves, last: HashMap::new() })
-    }
-
-    /// The point in each hierarchy.
-    pub fn parents(&self) -> &[Group] {
-        &self.parents
     }
 
     /// All cgroups as they are now, sorted by name.
@@ -112,9 +96,10 @@ impl Scanner {
         depth: usize,
         rows: &mut Vec<Row>,
     ) -> Result<()> {
-        let Some((first, others)) = parents.split_first() else {
+        let Some(first) = parents.first() else {
             return Ok(());
         };
+        let counters: Vec<_> = parents.iter().map(Group::counters_below).collect();
         let mut names = first.children()?;
         names.sort_unstable();
         for name in names {
@@ -122,46 +107,64 @@ impl Scanner {
             if depth == 0 && name == name::REST && !self.to_the_leaves {
                 continue;
             }
-            let Some(group) = first.open_if_there(&name)? else {
-                continue;
-            };
-            let mut parts = vec![group];
-            for other in others {
-                parts.extend(other.open_if_there(&name)?);
+            let mut usage = Usage::default();
+            for (parent, has) in parents.iter().zip(&counters) {
+                usage.add(*has, &|file| parent.try_read(&format!("{name}/{file}")).ok());
             }
-            let name = format!("{way}{name}");
-            rows.push(self.row(&parts, name.clone(), depth)?);
+            let path = format!("{way}{name}");
+            rows.extend(self.row(first, &name, path.clone(), depth, usage)?);
             if self.to_the_leaves {
-                self.descend(&parts, &format!("{name}/"), depth + 1, rows)?;
+                let mut below = Vec::new();
+                for parent in parents {
+                    below.extend(parent.open_if_there(&name)?);
+                }
+                self.descend(&below, &format!("{path}/"), depth + 1, rows)?;
             }
         }
         Ok(())
     }
 
-    fn row(&self, parts: &[Group], name: String, depth: usize) -> Result<Row> {
-        let mut usage = Usage::of(parts);
-        let group = &parts[0];
+    /// One row; none if the cgroup is gone meanwhile.
+    fn row(
+        &self,
+        parent: &Group,
+        name: &str,
+        path: String,
+        depth: usize,
+        mut usage: Usage,
+    ) -> Result<Option<Row>> {
         let mut processes = Vec::new();
         if usage.pids != Some(0) {
-            collect(group, &mut processes)?;
+            let Some(text) = parent.try_read(&format!("{name}/cgroup.procs")).ok() else {
+                return Ok(None);
+            };
+            processes.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+            // Those of its own suffice to find the app, not to count.
+            if (processes.is_empty() || usage.pids.is_none())
+                && let Some(group) = parent.open_if_there(name)?
+            {
+                processes.clear();
+                collect(&group, &mut processes)?;
+            }
         }
         usage.pids.get_or_insert(processes.len() as u64);
-        let pressure = |file: &str| Pressure::parse(&group.try_read(file).ok()?);
+        let pressure = |resource: &str| {
+            let text = parent.try_read(&format!("{name}/{resource}.pressure"));
+            Pressure::parse(&text.ok()?)
+        };
         let pressure = match processes.is_empty() {
             true => Pressures::default(),
-            false => Pressures {
-                cpu: pressure("cpu.pressure"),
-                memory: pressure("memory.pressure"),
-                io: pressure("io.pressure"),
-            },
+            false => {
+                Pressures { cpu: pressure("cpu"), memory: pressure("memory"), io: pressure("io") }
+            }
         };
-        let mut row = Row { name, depth, usage, pressure, ..Row::default() };
+        let mut row = Row { name: path, depth, usage, pressure, ..Row::default() };
         if let Some(App { pid, command, age }) = app::find(&self.procfs, &processes) {
             row.pid = Some(pid);
             row.command = command;
             row.cpu_percent = row.usage.cpu_usec.and_then(|usage| percent(usage, age));
         }
-        Ok(row)
+        Ok(Some(row))
     }
 }
 

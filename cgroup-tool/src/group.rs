@@ -10,6 +10,7 @@ use rustix::fs::{
 };
 use rustix::process::{Gid, Uid};
 
+use crate::bytes;
 use crate::position::Version;
 use crate::usage::Counters;
 
@@ -159,26 +160,11 @@ impl Group {
         self.try_read(file).or_fail_on("can't read", self.path.join(file))
     }
 
-    /// As [`Group::read`], with the kernel's number as the error. (No std::fs::File, which would
-    /// ask for the size first: cg-stat reads thousands of these.)
+    /// As [`Group::read`], with the kernel's number as the error.
     pub fn try_read(&self, file: &str) -> Result<String, Errno> {
         let fd = self.file(file, OFlags::RDONLY)?;
-        let mut text = Vec::new();
-        let mut buffer = [0; 4096];
-        loop {
-            match rustix::io::retry_on_intr(|| rustix::io::read(&fd, &mut buffer)) {
-                Ok(length) => {
-                    text.extend_from_slice(&buffer[..length]);
-                    // Only a list may go on after a read that did not fill the buffer, and only
-                    // when it has nearly filled it.
-                    if length < buffer.len() / 2 {
-                        break;
-                    }
-                }
-                Err(errno) => return Err(Errno::from_raw(errno.raw_os_error())),
-            }
-        }
-        let mut text = String::from_utf8(text).map_err(|_| Errno::EILSEQ)?;
+        let bytes = bytes::all(fd).map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
+        let mut text = String::from_utf8(bytes).map_err(|_| Errno::EILSEQ)?;
         text.truncate(text.trim_end_matches('\n').len());
         Ok(text)
     }

@@ -1,12 +1,12 @@
 //! Where the controllers live: the mounted hierarchies, and this process's place in each.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use chain::procfs::Procfs;
 use chain::{Errno, Error, Result, ResultExt};
 use rustix::fs::{Mode, OFlags, fstatfs, open};
 
+use crate::bytes;
 use crate::group::Group;
 use crate::name;
 use crate::position::{self, Mount, Position, Version};
@@ -38,8 +38,8 @@ impl Hierarchies {
     pub fn find() -> Result<Self> {
         let procfs = Procfs::open()?;
         let own = procfs.own_id()?;
-        let mounts = position::parse_mounts(&bytes(&procfs, &format!("{own}/mountinfo"))?);
-        let positions = position::parse_positions(&bytes(&procfs, &format!("{own}/cgroup"))?);
+        let mounts = position::parse_mounts(&file(&procfs, &format!("{own}/mountinfo"))?);
+        let positions = position::parse_positions(&file(&procfs, &format!("{own}/cgroup"))?);
         let found = positions.iter().filter_map(|position| Hierarchy::at(position, &mounts));
         Ok(Hierarchies(found.collect()))
     }
@@ -131,10 +131,6 @@ fn open_root(mount: &Mount, controllers: &[String]) -> Option<Group> {
     (magic == expected).then(|| Group::new(fd, mount.version, controllers, mount.point.clone()))
 }
 
-fn bytes(procfs: &Procfs, path: &str) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::fs::File::from(procfs.file(path, OFlags::RDONLY)?)
-        .read_to_end(&mut bytes)
-        .or_fail_on("can't read", format!("/proc/{path}"))?;
-    Ok(bytes)
+fn file(procfs: &Procfs, path: &str) -> Result<Vec<u8>> {
+    bytes::all(procfs.file(path, OFlags::RDONLY)?).or_fail_on("can't read", format!("/proc/{path}"))
 }

@@ -4,6 +4,7 @@
 //! module of its own; `hierarchy` knows where the controllers live, `group` is one open cgroup.
 #![forbid(unsafe_code)]
 
+pub mod bytes;
 pub mod cg_enter;
 pub mod cg_signal;
 pub mod cg_stat;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
 use chain::names;
 use chain::procfs::Procfs;
 use rustix::fs::OFlags;
+
+use crate::bytes;
 
 /// The app of a container.
 #[derive(Debug)]
@@ -68,9 +69,9 @@ impl Process {
 }
 
 fn read(procfs: &Procfs, pid: i32) -> Option<Process> {
-    let stat = bytes(procfs, &format!("{pid}/stat"))?;
+    let stat = file(procfs, &format!("{pid}/stat"))?;
     let (parent, start_ticks) = parse_stat(&stat)?;
-    let command = bytes(procfs, &format!("{pid}/cmdline"))?;
+    let command = file(procfs, &format!("{pid}/cmdline"))?;
     let command = match parse_command(&command) {
         words if words.is_empty() => vec![name_in(&stat)?],
         words => words,
@@ -78,11 +79,8 @@ fn read(procfs: &Procfs, pid: i32) -> Option<Process> {
     Some(Process { pid, parent, start_ticks, command })
 }
 
-fn bytes(procfs: &Procfs, path: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = procfs.file(path, OFlags::RDONLY).ok()?;
-    std::fs::File::from(file).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+fn file(procfs: &Procfs, path: &str) -> Option<Vec<u8>> {
+    bytes::all(procfs.file(path, OFlags::RDONLY).ok()?).ok()
 }
 
 /// The parent's id and the start time of a stat file (proc_pid_stat(5)). The name before them may

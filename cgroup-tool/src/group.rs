@@ -75,10 +75,12 @@ impl Group {
         }
     }
 
-    /// Makes the cgroup `name` in this one; `None` if there is one.
+    /// Makes the cgroup `name` in this one; `None` if another process was faster: it is there
+    /// already, or gone again.
     pub fn make(&self, name: &str) -> Result<Option<Group>> {
         match mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
-            Ok(()) => self.open(name).map(Some),
+            // Whoever removes leftovers may have been there already.
+            Ok(()) => self.open_if_there(name),
             Err(rustix::io::Errno::EXIST) => Ok(None),
             Err(errno) => Err(explain(
                 Error::new("can't make the cgroup").object(self.path.join(name)).because(errno),

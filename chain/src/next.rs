@@ -81,6 +81,25 @@ impl Next {
         })
     }
 
+    /// Starts the chain that a plan stands for in place of this process, with all that this
+    /// process was given, as a shell would have started it.
+    pub(crate) fn exec_chain(
+        chain: Vec<OsString>,
+        mut environment: Environment,
+    ) -> Result<Infallible> {
+        let foreground = Terminal::of_foreground_job()?.is_some();
+        let given = Given::at_start().or_fail("can't read the signal mask")?;
+        let words: Vec<CString> = chain.into_iter().map(c_string).collect::<Result<_>>()?;
+        // The first stage of a plan may be a program that is not ours.
+        let first = OsString::from_vec(words[0].as_bytes().to_vec());
+        Handover { foreground, ..Handover::default() }.put(&mut environment);
+        given.restore(given.mask).or_fail("can't restore the signal state")?;
+        match first.to_str().filter(|_| names::is_ours(&first)) {
+            Some(name) => Err(Toolbox::BesideThis.exec(name, &words, environment.entries())),
+            None => Err(exec_file(&first, &words, &environment)),
+        }
+    }
+
     /// The words of the next link.
     pub fn command(&self) -> &[OsString] {
         &self.command
@@ -150,21 +169,11 @@ impl Next {
     /// The app, or a program that stands between two of our tools. What gives power (toolbox,
     /// leash) ends here; the rest is passed on only where one of our names follows.
     fn exec_foreign(mut self, word: &OsStr, arguments: &[CString]) -> Result<Infallible> {
-        let file = search::find(word, self.environment.get("PATH"))?.into_os_string();
         if arguments.iter().any(names_a_tool) {
             self.public_handover().put(&mut self.environment);
         }
         self.given.restore(self.given.mask).or_fail("can't restore the signal state")?;
-        let path = c_string(file.clone())?;
-        let Err(errno) = nix::unistd::execve(&path, arguments, self.environment.entries());
-        let error = Error::new("can't execute")
-            .object(word)
-            .because(errno)
-            .with_status(search::status_of_failed_exec(errno));
-        Err(match search::explain_failed_exec(errno, &file) {
-            Some(hint) => error.hint(hint),
-            None => error,
-        })
+        Err(exec_file(word, arguments, &self.environment))
     }
 
     fn public_handover(&self) -> Handover {
@@ -204,6 +213,24 @@ impl Next {
         nix::unistd::setpgid(own, own).or_fail("can't make a process group")?;
         self.terminal.as_ref().map_or(Ok(()), Terminal::give_to_own_group)
     }
+}
+
+/// Executes a program that is not ours; returns only if that fails.
+fn exec_file(word: &OsStr, arguments: &[CString], environment: &Environment) -> Error {
+    let tried = search::find(word, environment.get("PATH")).and_then(|file| {
+        let path = c_string(file.clone().into_os_string())?;
+        let Err(errno) = nix::unistd::execve(&path, arguments, environment.entries());
+        let error = Error::new("can't execute")
+            .object(word)
+            .because(errno)
+            .with_status(search::status_of_failed_exec(errno));
+        Err::<Infallible, _>(match search::explain_failed_exec(errno, &file) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        })
+    });
+    let Err(error) = tried;
+    error
 }
 
 /// Whether an argument is one of our names, alone or at the end of a path.

@@ -399,3 +399,26 @@ pub fn wait_any() -> io::Result<Option<(i32, Change)>> {
     };
     Ok((pid != 0).then_some((pid, change)))
 }
+
+/// Makes descriptor `number` a copy of `fd`, closing what was there (dup2(2)). For a process
+/// that hands nothing on, since whatever had that number is gone.
+pub fn place(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    // SAFETY: dup3 takes integers. The caller says that no value of this program owns `number`,
+    // or that it may be replaced.
+    match unsafe { libc::dup3(fd.as_raw_fd(), number, libc::O_CLOEXEC) } {
+        -1 if fd.as_raw_fd() == number => Ok(()),
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Lets the same user's processes copy this one's descriptors where Yama restricts that to
+/// ancestors (PR_SET_PTRACER(2const)); without Yama there is nothing to be done.
+pub fn allow_descriptor_access() -> io::Result<()> {
+    // SAFETY: this prctl takes an integer.
+    let result = unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY, 0, 0, 0) };
+    match checked(result.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINVAL) => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -61,14 +61,14 @@ fn the_chain_of_the_manual(user: User) {
     let seen = Chain::new(user, &line).see();
     assert_eq!((seen.pid, seen.ppid, seen.uids), (2, 1, [0; 3]));
     assert_eq!(
-        Vec::from_iter(seen.processes),
+        Vec::from_iter(seen.processes.clone()),
         [(1, "mini-init".to_owned()), (2, "probe".to_owned())]
     );
     assert_eq!(seen.capabilities, Capabilities::default());
     assert!(seen.no_new_privs);
     assert_eq!(seen.numbers(), [0, 1, 2]);
     assert_eq!(seen.directory, "/");
-    assert_eq!(Vec::from_iter(seen.interfaces), [("lo".to_owned(), true)]);
+    assert_eq!(Vec::from_iter(seen.interfaces.clone()), [("lo".to_owned(), true)]);
     // The cgroup namespace hides where the container stands.
     assert!(!seen.cgroups.iter().any(|line| line.contains("catena-test")), "{:?}", seen.cgroups);
     let outside = Chain::new(user, "{probe}").see();
@@ -262,7 +262,7 @@ fn ip_netns_before(user: User) {
     let seen = Chain::new(user, "sh -c").arg(&script).cover(&run, "/run").see();
     let outside = Chain::new(user, "{probe}").see();
     assert_ne!(seen.namespaces["net"], outside.namespaces["net"]);
-    assert_eq!(Vec::from_iter(seen.interfaces), [("lo".to_owned(), true)]);
+    assert_eq!(Vec::from_iter(seen.interfaces.clone()), [("lo".to_owned(), true)]);
 }
 
 fn a_tool_is_found_without_path(user: User) {

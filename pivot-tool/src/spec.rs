@@ -1,0 +1,280 @@
+//! The values of the options that mount something, and the order they were given in.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use chain::{Error, Result};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use rustix::mount::MountAttrFlags;
+
+use crate::mount::{NOEXEC, RDONLY, SAFE};
+
+/// Something to mount in the new root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extra {
+    /// A file or folder of the host.
+    Bind {
+        /// Where it is on the host.
+        source: PathBuf,
+        /// Where it goes.
+        place: PathBuf,
+        /// What may not be done there.
+        attributes: MountAttrFlags,
+        /// With all that is mounted below it.
+        recursive: bool,
+    },
+    /// An empty file system in memory.
+    Tmpfs {
+        /// Where it goes.
+        place: PathBuf,
+        /// What may not be done there.
+        attributes: MountAttrFlags,
+        /// Settings of tmpfs(5): name and value.
+        settings: Vec<(String, String)>,
+    },
+}
+
+impl Extra {
+    /// Where it goes.
+    pub fn place(&self) -> &Path {
+        match self {
+            Extra::Bind { place, .. } | Extra::Tmpfs { place, .. } => place,
+        }
+    }
+}
+
+/// The options that mount something, in the order of the command line, whatever their names.
+#[derive(Debug, Clone, Default)]
+pub struct Extras(pub Vec<Extra>);
+
+type Parse = fn(&OsStr) -> Result<Extra>;
+
+/// Name, value, help and parser of each.
+const OPTIONS: &[(&str, &str, &str, Parse)] = &[
+    (
+        "bind",
+        "SRC:DST[:OPTS]",
+        "Show SRC of the host at DST, what is mounted below it too. OPTS, separated by commas: ro, \
+         noexec, norec, and suid and dev, which lift nosuid and nodev. '\\:' is a colon",
+        |text| bind(text, SAFE),
+    ),
+    (
+        "ro-bind",
+        "SRC:DST[:OPTS]",
+        "Show it read-only, all that is mounted below it too",
+        |text| bind(text, SAFE | RDONLY),
+    ),
+    (
+        "tmpfs",
+        "DST[:OPTS]",
+        "Mount an empty tmpfs at DST. OPTS, separated by commas: size=, mode=, nr_inodes=, ro, \
+         noexec",
+        tmpfs,
+    ),
+];
+
+impl Args for Extras {
+    fn augment_args(command: Command) -> Command {
+        OPTIONS
+            .iter()
+            .fold(command, |command, &(name, value, help, parse)| {
+                let parser = OsStringValueParser::new().try_map(move |text| parse(&text));
+                command.arg(
+                    Arg::new(name)
+                        .long(name)
+                        .value_name(value)
+                        .help(help)
+                        .action(ArgAction::Append)
+                        .value_parser(parser),
+                )
+            })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Extras {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut found = Vec::new();
+        for &(name, ..) in OPTIONS {
+            let indices = matches.indices_of(name).into_iter().flatten();
+            let values = matches.get_many::<Extra>(name).into_iter().flatten();
+            found.extend(indices.zip(values.cloned()));
+        }
+        found.sort_by_key(|(index, _)| *index);
+        Ok(Extras(found.into_iter().map(|(_, extra)| extra).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// SRC:DST[:OPTS].
+pub fn bind(text: &OsStr, mut attributes: MountAttrFlags) -> Result<Extra> {
+    let fields = split(text);
+    let (source, place, options) = match fields.as_slice() {
+        [source, place] => (source, place, None),
+        [source, place, options] => (source, place, Some(options)),
+        _ => return Err(Error::new("not SRC:DST[:OPTS]").hint("write '\\:' for a colon in a name")),
+    };
+    if source.is_empty() {
+        return Err(Error::new("SRC is empty"));
+    }
+    let mut recursive = true;
+    for option in options.map(words).transpose()?.into_iter().flatten() {
+        match option.as_str() {
+            "ro" => attributes |= RDONLY,
+            "noexec" => attributes |= NOEXEC,
+            "nosuid" => attributes |= MountAttrFlags::MOUNT_ATTR_NOSUID,
+            "nodev" => attributes |= MountAttrFlags::MOUNT_ATTR_NODEV,
+            "suid" => attributes -= MountAttrFlags::MOUNT_ATTR_NOSUID,
+            "dev" => attributes -= MountAttrFlags::MOUNT_ATTR_NODEV,
+            "rec" => recursive = true,
+            "norec" => recursive = false,
+            _ => return Err(unknown(&option)),
+        }
+    }
+    let (source, place) = (PathBuf::from(source), destination(place)?);
+    Ok(Extra::Bind {
+        source,
+        place,
+        attributes,
+        recursive,
+    })
+}
+
+/// DST[:OPTS].
+pub fn tmpfs(text: &OsStr) -> Result<Extra> {
+    let fields = split(text);
+    let (place, options) = match fields.as_slice() {
+        [place] => (place, None),
+        [place, options] => (place, Some(options)),
+        _ => return Err(Error::new("not DST[:OPTS]")),
+    };
+    let mut attributes = SAFE;
+    let mut settings = vec![("mode".to_owned(), "0755".to_owned())];
+    for option in options.map(words).transpose()?.into_iter().flatten() {
+        match option.split_once('=') {
+            Some((name @ ("size" | "mode" | "nr_inodes"), value)) if !value.is_empty() => {
+                settings.retain(|(old, _)| old != name);
+                settings.push((name.to_owned(), value.to_owned()));
+            }
+            None if option == "ro" => attributes |= RDONLY,
+            None if option == "noexec" => attributes |= NOEXEC,
+            _ => return Err(unknown(&option)),
+        }
+    }
+    let place = destination(place)?;
+    Ok(Extra::Tmpfs {
+        place,
+        attributes,
+        settings,
+    })
+}
+
+/// A list of paths separated by colons.
+pub fn paths(text: &OsStr) -> Result<Vec<PathBuf>> {
+    let paths = split(text);
+    if paths.iter().any(|path| path.is_empty()) {
+        return Err(Error::new("a layer's name is empty").object(text));
+    }
+    Ok(paths.into_iter().map(PathBuf::from).collect())
+}
+
+/// A place in the new root, other than the root itself.
+pub fn destination(place: &OsStr) -> Result<PathBuf> {
+    let path = PathBuf::from(place);
+    if !path.is_absolute() {
+        return Err(Error::new("DST must begin with '/'"));
+    }
+    if path.components().count() < 2 {
+        return Err(Error::new("DST can't be the root itself"));
+    }
+    Ok(path)
+}
+
+fn unknown(option: &str) -> Error {
+    Error::new(format!("unknown option '{}'", option.escape_default()))
+}
+
+fn words(options: &OsString) -> Result<Vec<String>> {
+    let text = options
+        .to_str()
+        .ok_or_else(|| Error::new("OPTS is not UTF-8"))?;
+    Ok(text.split(',').map(str::to_owned).collect())
+}
+
+/// Splits at colons; a backslash takes the special meaning off the byte after it.
+fn split(text: &OsStr) -> Vec<OsString> {
+    let mut fields = vec![Vec::new()];
+    let mut bytes = text.as_bytes().iter().copied();
+    while let Some(byte) = bytes.next() {
+        let last = fields.last_mut().expect("there is always one");
+        match byte {
+            b':' => fields.push(Vec::new()),
+            b'\\' => last.push(bytes.next().unwrap_or(b'\\')),
+            _ => last.push(byte),
+        }
+    }
+    fields.into_iter().map(OsString::from_vec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn binds() {
+        let read = |text: &str| bind(text.as_ref(), SAFE);
+        let Ok(Extra::Bind {
+            source,
+            place,
+            attributes,
+            recursive,
+        }) = read(r"a\:b:/c:ro,dev,norec")
+        else {
+            panic!("refused");
+        };
+        assert_eq!((source, place), ("a:b".into(), "/c".into()));
+        assert_eq!(attributes, MountAttrFlags::MOUNT_ATTR_NOSUID | RDONLY);
+        assert!(!recursive);
+        for text in [
+            "",
+            "a",
+            "a:b",
+            ":/b",
+            "a:/",
+            "a:/b:x",
+            "a:/b:",
+            "a:/b:ro:ro",
+            "a:/.:ro",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn tmpfs_settings() {
+        let Ok(Extra::Tmpfs { settings, .. }) = tmpfs("/x:size=1M,mode=1777".as_ref()) else {
+            panic!("refused");
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(settings, [pair("size", "1M"), pair("mode", "1777")]);
+        for text in ["x", "/x:uid=0", "/x:size", "/x:size=", "/x:a:b"] {
+            assert!(tmpfs(text.as_ref()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_backslash_at_the_end_is_itself() {
+        assert_eq!(split(r"a\".as_ref()), [r"a\"]);
+        assert_eq!(split(r"\\:".as_ref()), [r"\", ""]);
+        assert!(paths("a::b".as_ref()).is_err());
+    }
+}

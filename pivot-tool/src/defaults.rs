@@ -100,9 +100,7 @@ fn mount_cgroup(sys: &Mount, procfs: &Procfs) -> Result<()> {
         return Ok(());
     }
     let mount = Mount::new("cgroup2", &[], SAFE | NOEXEC | RDONLY)?;
-    mount
-        .attach(place)
-        .map_err(|errno| attach_failed("can't mount at", "/sys/fs/cgroup", errno))
+    mount.attach(place).map_err(|errno| attach_failed("can't mount at", "/sys/fs/cgroup", errno))
 }
 
 fn fill_dev(dev: &Mount, procfs: &Procfs) -> Result<()> {
@@ -130,24 +128,14 @@ fn fill_dev(dev: &Mount, procfs: &Procfs) -> Result<()> {
     attach_in(dev, &pts, "pts", Kind::Folder)?;
     attach_in(dev, &tmpfs("1777", SAFE | NOEXEC)?, "shm", Kind::Folder)?;
     if namespace::is_owned(procfs, "ipc")? {
-        attach_in(
-            dev,
-            &Mount::new("mqueue", &[], SAFE | NOEXEC)?,
-            "mqueue",
-            Kind::Folder,
-        )?;
+        attach_in(dev, &Mount::new("mqueue", &[], SAFE | NOEXEC)?, "mqueue", Kind::Folder)?;
     }
     Ok(())
 }
 
 /// Mounts at a new place `name` in `folder`.
 fn attach_in(folder: &Mount, mount: &Mount, name: &str, kind: Kind) -> Result<()> {
-    let here: OwnedFd = folder
-        .as_fd()
-        .try_clone_to_owned()
-        .or_fail("can't duplicate")?;
+    let here: OwnedFd = folder.as_fd().try_clone_to_owned().or_fail("can't duplicate")?;
     let place = place::make(here, &[name.into()], kind).or_fail_on("can't make in /dev", name)?;
-    mount
-        .attach(place)
-        .map_err(|errno| attach_failed("can't mount in /dev", name, errno))
+    mount.attach(place).map_err(|errno| attach_failed("can't mount in /dev", name, errno))
 }

@@ -57,12 +57,7 @@ pub struct FsPivot {
 
     /// Keep changes in UPPER, on top of ROOT; the folder WORK must be empty and on the same file
     /// system
-    #[arg(
-        long,
-        value_name = "UPPER",
-        requires = "work",
-        conflicts_with = "ephemeral"
-    )]
+    #[arg(long, value_name = "UPPER", requires = "work", conflicts_with = "ephemeral")]
     upper: Option<PathBuf>,
 
     /// The work folder of the overlay
@@ -148,11 +143,7 @@ impl FsPivot {
             upper,
             ephemeral: self.ephemeral,
             read_only: self.read_only || (self.overlay && upper.is_none() && !self.ephemeral),
-            covered: if self.no_defaults {
-                &[]
-            } else {
-                defaults::TOPS
-            },
+            covered: if self.no_defaults { &[] } else { defaults::TOPS },
             places,
         };
         let old = place::host("/".as_ref(), OFlags::DIRECTORY)?;
@@ -162,12 +153,7 @@ impl FsPivot {
 
 fn mount_extra(tree: &mut Tree, extra: &Extra) -> Result<()> {
     match extra {
-        Extra::Bind {
-            source,
-            place,
-            attributes,
-            recursive,
-        } => {
+        Extra::Bind { source, place, attributes, recursive } => {
             let old = place::host(source, OFlags::empty())?;
             let mode = fstat(&old).or_fail_on("can't examine", source)?.st_mode;
             let kind = match FileType::from_raw_mode(mode) {
@@ -178,15 +164,9 @@ fn mount_extra(tree: &mut Tree, extra: &Extra) -> Result<()> {
             mount.restrict(*attributes)?;
             tree.mount_bound(&mount, place, kind)
         }
-        Extra::Tmpfs {
-            place,
-            attributes,
-            settings,
-        } => {
-            let settings: Vec<_> = settings
-                .iter()
-                .map(|(name, value)| Setting::Value(name, value))
-                .collect();
+        Extra::Tmpfs { place, attributes, settings } => {
+            let settings: Vec<_> =
+                settings.iter().map(|(name, value)| Setting::Value(name, value)).collect();
             let mount = Mount::new("tmpfs", &settings, *attributes)?;
             tree.mount_own(&mount, place)
         }

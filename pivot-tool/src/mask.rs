@@ -41,10 +41,7 @@ pub struct Masks {
 impl Masks {
     /// Opens the host's null device, after checking that it is one.
     pub fn new() -> Result<Self> {
-        Ok(Masks {
-            null: device::open(device::NULL)?,
-            empty: None,
-        })
+        Ok(Masks { null: device::open(device::NULL)?, empty: None })
     }
 
     /// Hides what exists of `names` below `top`.

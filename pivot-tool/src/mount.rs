@@ -49,13 +49,10 @@ impl Mount {
             .and_then(|()| fsconfig_create(&context))
             .and_then(|()| fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes));
         made.map(Mount).map_err(|errno| {
-            let error = Error::new("can't make a file system")
-                .object(kind)
-                .because(errno)
-                .hint_if(
-                    Errno::ENOSPC,
-                    "the limit of mounts is fs.mount-max (sysctl), that of memory the tmpfs's size",
-                );
+            let error = Error::new("can't make a file system").object(kind).because(errno).hint_if(
+                Errno::ENOSPC,
+                "the limit of mounts is fs.mount-max (sysctl), that of memory the tmpfs's size",
+            );
             match kernel_messages(context.as_fd()) {
                 Some(messages) => error.hint(format!("the kernel says: {messages}")),
                 None => error,
@@ -130,10 +127,10 @@ pub fn without_privilege(error: Error) -> Error {
 
 /// What could not be attached, for an error.
 pub fn attach_failed(what: &str, place: impl AsRef<OsStr>, errno: rustix::io::Errno) -> Error {
-    Error::new(what).object(place).because(errno).hint_if(
-        Errno::ENOSPC,
-        "the limit of mounts is fs.mount-max (sysctl)",
-    )
+    Error::new(what)
+        .object(place)
+        .because(errno)
+        .hint_if(Errno::ENOSPC, "the limit of mounts is fs.mount-max (sysctl)")
 }
 
 /// The kernel's own words about a failed fsopen(2) context, one message a read(2).

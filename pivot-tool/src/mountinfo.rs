@@ -27,9 +27,7 @@ pub fn read(procfs: &Procfs) -> Result<Vec<Line>> {
         .read_to_end(&mut text)
         .or_fail_on("can't read", format!("/proc/{path}"))?;
     parse(&text).ok_or_else(|| {
-        Error::new("can't read")
-            .object(format!("/proc/{path}"))
-            .reason("not in the form of Linux")
+        Error::new("can't read").object(format!("/proc/{path}")).reason("not in the form of Linux")
     })
 }
 
@@ -45,10 +43,7 @@ pub fn below(lines: &[Line], folder: &Path) -> Vec<PathBuf> {
 
 /// All lines, or `None` if one of them is not in the documented form.
 pub fn parse(text: &[u8]) -> Option<Vec<Line>> {
-    text.split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .map(parse_line)
-        .collect()
+    text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(parse_line).collect()
 }
 
 fn parse_line(line: &[u8]) -> Option<Line> {
@@ -100,33 +95,15 @@ mod tests {
             b"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n\
             27 1 254:0 / /a\\040b\\134 rw - overlay o rw\n";
         let lines = parse(text).unwrap();
-        assert_eq!(
-            lines[0],
-            Line {
-                place: "/mnt2".into(),
-                kind: "ext3".into()
-            }
-        );
-        assert_eq!(
-            lines[1],
-            Line {
-                place: "/a b\\".into(),
-                kind: "overlay".into()
-            }
-        );
+        assert_eq!(lines[0], Line { place: "/mnt2".into(), kind: "ext3".into() });
+        assert_eq!(lines[1], Line { place: "/a b\\".into(), kind: "overlay".into() });
     }
 
     #[test]
     fn below_is_by_name_not_by_letter() {
-        let line = |place: &str| Line {
-            place: place.into(),
-            kind: String::new(),
-        };
+        let line = |place: &str| Line { place: place.into(), kind: String::new() };
         let lines = ["/", "/a", "/a/b", "/ab", "/a/b/c"].map(line);
-        assert_eq!(
-            below(&lines, Path::new("/a")),
-            [Path::new("b"), Path::new("b/c")]
-        );
+        assert_eq!(below(&lines, Path::new("/a")), [Path::new("b"), Path::new("b/c")]);
         assert_eq!(below(&lines, Path::new("/")).len(), 4);
     }
 

@@ -37,11 +37,7 @@ pub fn find(environment: &Environment, own_run: bool) -> Result<Option<Socket>> 
     if FileType::from_raw_mode(mode) != FileType::Socket {
         return Err(failed(Error::new(what).object(path).reason("not a socket")));
     }
-    let place = if own_run {
-        PathBuf::from("/run/notify")
-    } else {
-        path.to_owned()
-    };
+    let place = if own_run { PathBuf::from("/run/notify") } else { path.to_owned() };
     Ok(Some(Socket { old, place }))
 }
 

@@ -30,11 +30,7 @@ pub struct Layers<'a> {
 impl Layers<'_> {
     /// Mounts them, detached; `name` is for an error.
     pub fn mount(&self, procfs: &Procfs, name: &Path) -> Result<Mount> {
-        let device = |fd| {
-            fstat(fd)
-                .map(|stat| stat.st_dev)
-                .or_fail_on("can't examine", name)
-        };
+        let device = |fd| fstat(fd).map(|stat| stat.st_dev).or_fail_on("can't examine", name);
         if device(self.upper)? != device(self.work)? {
             return Err(Error::new("can't overlay")
                 .object(name)
@@ -94,13 +90,8 @@ impl Scratch {
     /// keeps copies of them. `old` is where it may lie meanwhile, the old root.
     pub fn with<T>(old: &OwnedFd, build: impl FnOnce(&Scratch) -> Result<T>) -> Result<T> {
         let tmpfs = Mount::new("tmpfs", &[Setting::Value("mode", "0700")], SAFE)?;
-        tmpfs
-            .attach(old)
-            .map_err(|errno| attach_failed("can't mount over", "/", errno))?;
-        let scratch = Scratch {
-            tmpfs,
-            layers: Cell::new(0),
-        };
+        tmpfs.attach(old).map_err(|errno| attach_failed("can't mount over", "/", errno))?;
+        let scratch = Scratch { tmpfs, layers: Cell::new(0) };
         let built = build(&scratch)?;
         let here = place::host(Path::new("."), OFlags::DIRECTORY)?;
         let what = "can't unmount the scratch tmpfs";

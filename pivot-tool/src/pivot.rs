@@ -18,16 +18,14 @@ pub fn leave_for(root: &Mount, folder: OwnedFd, name: &Path, procfs: &Procfs) ->
     let on_initramfs = is_on_initramfs(procfs)?;
     fchdir(root).or_fail("can't change to the new root")?;
     // With both names the same, the old root lands on top of the new one (pivot_root(2)).
-    pivot_root(".", ".")
-        .or_fail("can't make the new root the root")
-        .map_err(|error| {
-            let hint = if on_initramfs {
-                "the current root is the initramfs, which pivot_root(2) can't leave"
-            } else {
-                "the current root must be a mount point (not a chroot) of this mount namespace"
-            };
-            error.hint_if(Errno::EINVAL, hint)
-        })?;
+    pivot_root(".", ".").or_fail("can't make the new root the root").map_err(|error| {
+        let hint = if on_initramfs {
+            "the current root is the initramfs, which pivot_root(2) can't leave"
+        } else {
+            "the current root must be a mount point (not a chroot) of this mount namespace"
+        };
+        error.hint_if(Errno::EINVAL, hint)
+    })?;
     unmount(".", UnmountFlags::DETACH).or_fail("can't unmount the old root")?;
 
     fchdir(folder).or_fail_on("can't change to", name)?;
@@ -36,17 +34,13 @@ pub fn leave_for(root: &Mount, folder: OwnedFd, name: &Path, procfs: &Procfs) ->
     if reached.to_bytes().starts_with(b"/") {
         Ok(())
     } else {
-        Err(Error::new("can't change to")
-            .object(name)
-            .reason("it lies outside of the new root"))
+        Err(Error::new("can't change to").object(name).reason("it lies outside of the new root"))
     }
 }
 
 fn is_on_initramfs(procfs: &Procfs) -> Result<bool> {
     let lines = mountinfo::read(procfs)?;
-    Ok(lines
-        .iter()
-        .any(|line| line.place == Path::new("/") && line.kind == "rootfs"))
+    Ok(lines.iter().any(|line| line.place == Path::new("/") && line.kind == "rootfs"))
 }
 
 /// The folder of our own tools as a mount of its own, so that it outlives the old root. The app

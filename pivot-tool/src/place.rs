@@ -48,11 +48,7 @@ fn open_with(
     flags: OFlags,
     resolve: ResolveFlags,
 ) -> rustix::io::Result<OwnedFd> {
-    let path = if path.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        path
-    };
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
     let flags = flags | OFlags::CLOEXEC;
     let mut left = RETRIES;
@@ -67,11 +63,7 @@ fn open_with(
 /// Finds `path` in `root`. A link that leads nowhere (as /etc/resolv.conf does, where /run is
 /// empty) leads to a place inside that is missing.
 pub fn find(root: BorrowedFd<'_>, path: &Path) -> Result<Found> {
-    let failed = |errno| {
-        Error::new("can't look up in the root")
-            .object(path)
-            .because(errno)
-    };
+    let failed = |errno| Error::new("can't look up in the root").object(path).because(errno);
     let mut names = names_of(path);
     for _ in 0..MAX_LINKS {
         let (ancestor, depth) = deepest(root, &names).map_err(failed)?;
@@ -81,11 +73,7 @@ pub fn find(root: BorrowedFd<'_>, path: &Path) -> Result<Found> {
         match readlinkat(&ancestor, next.as_os_str(), Vec::new()) {
             Ok(target) => {
                 let target = OsString::from_vec(target.into_bytes());
-                let start = if Path::new(&target).has_root() {
-                    0
-                } else {
-                    depth
-                };
+                let start = if Path::new(&target).has_root() { 0 } else { depth };
                 let rest = names.split_off(depth + 1);
                 names.truncate(start);
                 names.extend(names_of(Path::new(&target)));
@@ -161,14 +149,12 @@ pub fn make_file(folder: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<Own
 /// Opens a path of the host, following links as its user expects.
 pub fn host(path: &Path, flags: OFlags) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC | flags;
-    rustix::fs::open(path, flags, Mode::empty())
-        .or_fail_on("can't open", path)
-        .map_err(|error| {
-            error.hint_if(
-                Errno::EACCES,
-                "each folder on the way must be searchable for the user whose ids the namespace maps",
-            )
-        })
+    rustix::fs::open(path, flags, Mode::empty()).or_fail_on("can't open", path).map_err(|error| {
+        error.hint_if(
+            Errno::EACCES,
+            "each folder on the way must be searchable for the user whose ids the namespace maps",
+        )
+    })
 }
 
 #[cfg(test)]
@@ -208,10 +194,7 @@ mod tests {
         symlink("../../../etc", root.0.join("etc/up")).unwrap();
         symlink("../run/x/resolv.conf", root.0.join("etc/resolv.conf")).unwrap();
         assert_eq!(missing(&root, "/absolute"), None);
-        assert_eq!(
-            missing(&root, "/absolute/passwd"),
-            Some(vec!["passwd".into()])
-        );
+        assert_eq!(missing(&root, "/absolute/passwd"), Some(vec!["passwd".into()]));
         assert_eq!(missing(&root, "/etc/up/up/new"), Some(vec!["new".into()]));
         let rest = ["run", "x", "resolv.conf"].map(OsString::from).to_vec();
         assert_eq!(missing(&root, "/etc/resolv.conf"), Some(rest));

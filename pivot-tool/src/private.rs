@@ -69,12 +69,10 @@ pub fn cut_off() -> Result<()> {
     let root = place::host("/".as_ref(), OFlags::DIRECTORY)?;
     let private = MountPropagationFlags::PRIVATE.bits().into();
     chain::sys::mount_setattr(root.as_fd(), true, 0, 0, private).map_err(|error| {
-        let error = Error::new("can't make the mounts private")
-            .because(error)
-            .hint_if(
-                Errno::EINVAL,
-                "the current root is not a mount (a chroot): start outside of it",
-            );
+        let error = Error::new("can't make the mounts private").because(error).hint_if(
+            Errno::EINVAL,
+            "the current root is not a mount (a chroot): start outside of it",
+        );
         without_privilege(error)
     })
 }

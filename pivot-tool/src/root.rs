@@ -132,22 +132,12 @@ impl Source<'_> {
             Some((upper, work)) => {
                 let upper_fd = place::host(upper, OFlags::DIRECTORY)?;
                 let work_fd = place::host(work, OFlags::DIRECTORY)?;
-                Layers {
-                    lower,
-                    upper: &upper_fd,
-                    work: &work_fd,
-                }
-                .mount(procfs, upper)?
+                Layers { lower, upper: &upper_fd, work: &work_fd }.mount(procfs, upper)?
             }
             None => Scratch::with(old, |scratch| {
                 let (upper, work) = scratch.layer(&lower[0])?;
                 let name = &self.layers[0];
-                Layers {
-                    lower,
-                    upper: &upper,
-                    work: &work,
-                }
-                .mount(procfs, name)
+                Layers { lower, upper: &upper, work: &work }.mount(procfs, name)
             })?,
         };
         attach_root(&root, old)?;
@@ -175,11 +165,7 @@ impl Source<'_> {
                 }
                 let (upper, work) = scratch.layer(&entry.fd)?;
                 let lower = std::slice::from_ref(&entry.fd);
-                let layers = Layers {
-                    lower,
-                    upper: &upper,
-                    work: &work,
-                };
+                let layers = Layers { lower, upper: &upper, work: &work };
                 let mount = layers.mount(procfs, name)?;
                 own.push(mount_id(&mount)?);
                 Ok(mount)
@@ -204,9 +190,7 @@ fn mounts_below(procfs: &Procfs, folder: &OwnedFd, name: &Path) -> Result<Vec<Pa
 
 fn attach_root(root: &Mount, old: &OwnedFd) -> Result<()> {
     root.attach(old).map_err(|errno| {
-        attach_failed("can't attach the new root over", "/", errno).hint_if(
-            Errno::EINVAL,
-            "the current root must be a mount of this mount namespace",
-        )
+        attach_failed("can't attach the new root over", "/", errno)
+            .hint_if(Errno::EINVAL, "the current root must be a mount of this mount namespace")
     })
 }

@@ -43,9 +43,7 @@ pub fn over(folder: &OwnedFd, path: &Path) -> Result<Mount> {
         .map(|entry| Ok((entry.copy().map(Some)?, entry)))
         .collect::<Result<Vec<_>>>()?;
     let scaffold = empty(folder.as_fd())?;
-    scaffold
-        .attach(folder)
-        .map_err(|errno| attach_failed("can't mount at", path, errno))?;
+    scaffold.attach(folder).map_err(|errno| attach_failed("can't mount at", path, errno))?;
     fill(&scaffold, content)?;
     Ok(scaffold)
 }
@@ -53,10 +51,7 @@ pub fn over(folder: &OwnedFd, path: &Path) -> Result<Mount> {
 /// A new tmpfs whose root folder has the owner and mode of `folder`.
 pub fn empty(folder: BorrowedFd<'_>) -> Result<Mount> {
     let tmpfs = Mount::new("tmpfs", &[Setting::Value("mode", "0755")], SAFE)?;
-    take_after(
-        tmpfs.as_fd(),
-        &fstat(folder).or_fail("can't examine a folder")?,
-    )?;
+    take_after(tmpfs.as_fd(), &fstat(folder).or_fail("can't examine a folder")?)?;
     Ok(tmpfs)
 }
 
@@ -64,9 +59,11 @@ pub fn empty(folder: BorrowedFd<'_>) -> Result<Mount> {
 pub fn take_after(folder: BorrowedFd<'_>, model: &Stat) -> Result<()> {
     let what = "can't set the mode of a folder";
     let (user, group) = (Uid::from_raw(model.st_uid), Gid::from_raw(model.st_gid));
-    // Fails for an owner that the user namespace doesn't map: then the folder is ours, and
-    // nothing more is shown by that than the owner's name.
-    let _ = chownat(folder, "", Some(user), Some(group), AtFlags::EMPTY_PATH);
+    match chownat(folder, "", Some(user), Some(group), AtFlags::EMPTY_PATH) {
+        // An owner whom the user namespace doesn't map: the folder stays ours.
+        Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+        Err(errno) => return Err(errno).or_fail(what),
+    }
     let mode = Mode::from_raw_mode(model.st_mode);
     chmodat(folder, ".", mode, AtFlags::empty()).or_fail(what)
 }
@@ -78,22 +75,15 @@ pub fn entries(folder: BorrowedFd<'_>, path: &Path) -> Result<Vec<Entry>> {
     let listing = openat(folder, ".", flags, Mode::empty()).or_fail_on(what, path)?;
     let mut entries = Vec::new();
     for entry in Dir::new(listing).or_fail_on(what, path)? {
-        let name = OsString::from_vec(
-            entry
-                .or_fail_on(what, path)?
-                .file_name()
-                .to_bytes()
-                .to_vec(),
-        );
+        let name =
+            OsString::from_vec(entry.or_fail_on(what, path)?.file_name().to_bytes().to_vec());
         if name == "." || name == ".." {
             continue;
         }
         if entries.len() == MAX_ENTRIES {
             return Err(Error::new("can't make a mountpoint")
                 .object(path)
-                .reason(format!(
-                    "the folder it is missing in has over {MAX_ENTRIES} entries"
-                ))
+                .reason(format!("the folder it is missing in has over {MAX_ENTRIES} entries"))
                 .hint("make it in the image, or use --ephemeral"));
         }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;

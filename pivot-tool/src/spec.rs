@@ -60,12 +60,9 @@ const OPTIONS: &[(&str, &str, &str, Parse)] = &[
          noexec, norec, and suid and dev, which lift nosuid and nodev. '\\:' is a colon",
         |text| bind(text, SAFE),
     ),
-    (
-        "ro-bind",
-        "SRC:DST[:OPTS]",
-        "Show it read-only, all that is mounted below it too",
-        |text| bind(text, SAFE | RDONLY),
-    ),
+    ("ro-bind", "SRC:DST[:OPTS]", "Show it read-only, all that is mounted below it too", |text| {
+        bind(text, SAFE | RDONLY)
+    }),
     (
         "tmpfs",
         "DST[:OPTS]",
@@ -77,19 +74,17 @@ const OPTIONS: &[(&str, &str, &str, Parse)] = &[
 
 impl Args for Extras {
     fn augment_args(command: Command) -> Command {
-        OPTIONS
-            .iter()
-            .fold(command, |command, &(name, value, help, parse)| {
-                let parser = OsStringValueParser::new().try_map(move |text| parse(&text));
-                command.arg(
-                    Arg::new(name)
-                        .long(name)
-                        .value_name(value)
-                        .help(help)
-                        .action(ArgAction::Append)
-                        .value_parser(parser),
-                )
-            })
+        OPTIONS.iter().fold(command, |command, &(name, value, help, parse)| {
+            let parser = OsStringValueParser::new().try_map(move |text| parse(&text));
+            command.arg(
+                Arg::new(name)
+                    .long(name)
+                    .value_name(value)
+                    .help(help)
+                    .action(ArgAction::Append)
+                    .value_parser(parser),
+            )
+        })
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -121,7 +116,7 @@ pub fn bind(text: &OsStr, mut attributes: MountAttrFlags) -> Result<Extra> {
     let (source, place, options) = match fields.as_slice() {
         [source, place] => (source, place, None),
         [source, place, options] => (source, place, Some(options)),
-        _ => return Err(Error::new("not SRC:DST[:OPTS]").hint("write '\\:' for a colon in a name")),
+        _ => return Err(Error::new("not SRC:DST[:OPTS] ('\\:' is a colon in a name)")),
     };
     if source.is_empty() {
         return Err(Error::new("SRC is empty"));
@@ -141,12 +136,7 @@ pub fn bind(text: &OsStr, mut attributes: MountAttrFlags) -> Result<Extra> {
         }
     }
     let (source, place) = (PathBuf::from(source), destination(place)?);
-    Ok(Extra::Bind {
-        source,
-        place,
-        attributes,
-        recursive,
-    })
+    Ok(Extra::Bind { source, place, attributes, recursive })
 }
 
 /// DST[:OPTS].
@@ -171,11 +161,7 @@ pub fn tmpfs(text: &OsStr) -> Result<Extra> {
         }
     }
     let place = destination(place)?;
-    Ok(Extra::Tmpfs {
-        place,
-        attributes,
-        settings,
-    })
+    Ok(Extra::Tmpfs { place, attributes, settings })
 }
 
 /// A list of paths separated by colons.
@@ -204,9 +190,7 @@ fn unknown(option: &str) -> Error {
 }
 
 fn words(options: &OsString) -> Result<Vec<String>> {
-    let text = options
-        .to_str()
-        .ok_or_else(|| Error::new("OPTS is not UTF-8"))?;
+    let text = options.to_str().ok_or_else(|| Error::new("OPTS is not UTF-8"))?;
     Ok(text.split(',').map(str::to_owned).collect())
 }
 
@@ -232,29 +216,15 @@ mod tests {
     #[test]
     fn binds() {
         let read = |text: &str| bind(text.as_ref(), SAFE);
-        let Ok(Extra::Bind {
-            source,
-            place,
-            attributes,
-            recursive,
-        }) = read(r"a\:b:/c:ro,dev,norec")
+        let Ok(Extra::Bind { source, place, attributes, recursive }) =
+            read(r"a\:b:/c:ro,dev,norec")
         else {
             panic!("refused");
         };
         assert_eq!((source, place), ("a:b".into(), "/c".into()));
         assert_eq!(attributes, MountAttrFlags::MOUNT_ATTR_NOSUID | RDONLY);
         assert!(!recursive);
-        for text in [
-            "",
-            "a",
-            "a:b",
-            ":/b",
-            "a:/",
-            "a:/b:x",
-            "a:/b:",
-            "a:/b:ro:ro",
-            "a:/.:ro",
-        ] {
+        for text in ["", "a", "a:b", ":/b", "a:/", "a:/b:x", "a:/b:", "a:/b:ro:ro", "a:/.:ro"] {
             assert!(read(text).is_err(), "{text}");
         }
     }

@@ -27,21 +27,13 @@ pub struct Tree {
 impl Tree {
     /// A tree that shows the image itself.
     pub fn of_image(root: Mount) -> Self {
-        Tree {
-            root,
-            own: Vec::new(),
-            bound: Vec::new(),
-            sealed: Vec::new(),
-        }
+        Tree { root, own: Vec::new(), bound: Vec::new(), sealed: Vec::new() }
     }
 
     /// A tree on a file system of ours.
     pub fn of_own(root: Mount) -> Result<Self> {
         let own = vec![mount::mount_id(&root)?];
-        Ok(Tree {
-            own,
-            ..Tree::of_image(root)
-        })
+        Ok(Tree { own, ..Tree::of_image(root) })
     }
 
     /// Adds a mount of our own that is attached already.
@@ -103,9 +95,7 @@ impl Tree {
     }
 
     fn attach(&self, mount: &Mount, place: OwnedFd, path: &Path) -> Result<()> {
-        mount
-            .attach(place)
-            .map_err(|errno| attach_failed("can't mount at", path, errno))
+        mount.attach(place).map_err(|errno| attach_failed("can't mount at", path, errno))
     }
 
     /// Makes read-only what was writable only to be filled, and the root too if it is to be.
@@ -122,9 +112,5 @@ impl Tree {
 
 /// The attributes that a copy of the image gets.
 pub fn image_attributes(read_only: bool) -> MountAttrFlags {
-    if read_only {
-        mount::SAFE | mount::RDONLY
-    } else {
-        mount::SAFE
-    }
+    if read_only { mount::SAFE | mount::RDONLY } else { mount::SAFE }
 }

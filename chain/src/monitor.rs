@@ -117,9 +117,13 @@ impl Next {
 
 /// Something else that the monitor's loop waits for.
 pub trait Source {
-    /// The descriptor that becomes readable; `None` once there is nothing to wait for.
+    /// The descriptor that becomes ready; `None` once there is nothing to wait for.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
-    /// It has become readable, or its other end is gone.
+    /// What it is waited for; readable unless the source says otherwise.
+    fn events(&self) -> PollFlags {
+        PollFlags::IN
+    }
+    /// It has become so, or its other end is gone.
     fn ready(&mut self) -> Result<()>;
 }
 
@@ -222,11 +226,14 @@ impl Monitor {
         });
         let ready: Vec<bool> = {
             let mut poll_fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
-            let open: Vec<_> = sources.iter().map(|source| source.descriptor()).collect();
+            let open: Vec<_> = sources
+                .iter()
+                .map(|source| source.descriptor().map(|fd| (fd, source.events())))
+                .collect();
             // A slot for each source, so that the indices match; the child stands in for a
             // source that is closed, and asks for nothing.
             poll_fds.extend(open.iter().map(|fd| match fd {
-                Some(fd) => PollFd::from_borrowed_fd(*fd, PollFlags::IN),
+                Some((fd, events)) => PollFd::from_borrowed_fd(*fd, *events),
                 None => PollFd::new(&self.signals, PollFlags::empty()),
             }));
             if self.status.is_none() {

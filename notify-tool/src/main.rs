@@ -1,2 +1,6 @@
-//! Not written yet.
-fn main() {}
+//! notify-bridge: see the library.
+#![forbid(unsafe_code)]
+
+fn main() {
+    chain::main::<notify_tool::NotifyBridge>()
+}

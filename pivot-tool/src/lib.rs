@@ -7,20 +7,26 @@
 #![forbid(unsafe_code)]
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chain::procfs::Procfs;
 use chain::{LinkArgs, Next, Result, ResultExt};
-use rustix::fs::{FileType, Mode, OFlags, fstat};
-use rustix::process::umask;
+use rustix::fs::OFlags;
 
-use crate::mount::{Mount, Setting};
-use crate::place::Kind;
-use crate::spec::{Extra, Extras};
+use crate::defaults::{Defaults, Dev, Kernel};
+use crate::extras::Extras;
+use crate::fill::Host;
+use crate::idmap::{Namespaces, Range};
+use crate::private::Propagation;
+use crate::spec::Extra;
 use crate::tree::Tree;
 
 mod defaults;
 mod device;
+mod extras;
+mod files;
+mod fill;
+mod idmap;
 mod mask;
 mod mount;
 mod mountinfo;
@@ -42,6 +48,17 @@ by a read-only tmpfs that holds its entries and the mountpoint.
 --ephemeral of a folder that has other file systems mounted below it (as / has) makes one overlay \
 for each of its top folders. A top folder with mounts below it, and each top file, is shown \
 read-only; /proc, /sys, /dev, /run and /tmp are new ones anyway, unless --no-defaults is given.";
+
+const HOSTS: &str = "/etc/hosts";
+const MACHINE_ID: &str = "/etc/machine-id";
+
+/// The value of `--idmap`: a list, but given once.
+#[derive(Debug, Clone)]
+struct Idmap(Vec<Range>);
+
+fn parse_idmap(text: &str) -> Result<Idmap> {
+    idmap::parse(text).map(Idmap)
+}
 
 /// Build a mount tree and make it the root of what follows
 #[derive(Debug, clap::Parser)]
@@ -72,12 +89,44 @@ pub struct FsPivot {
     #[arg(long, conflicts_with_all = ["upper", "ephemeral"])]
     read_only: bool,
 
-    /// Mount no /proc, /sys, /dev, /run, /tmp
+    /// Show the files of ROOT with other owners: as root only, DISK-SHOWN-COUNT, several joined by +
+    #[arg(long, value_name = "MAP", value_parser = parse_idmap, conflicts_with_all = ["overlay", "ephemeral", "upper"])]
+    idmap: Option<Idmap>,
+
+    /// Mount no /proc, /sys, /dev, /run, /tmp but those that are asked for
     #[arg(long)]
     no_defaults: bool,
 
+    /// Which /proc [default: new]
+    #[arg(long, value_name = "KIND")]
+    proc: Option<Kernel>,
+
+    /// Which /sys [default: new if the network namespace is one's own, else bind]
+    #[arg(long, value_name = "KIND")]
+    sys: Option<Kernel>,
+
+    /// Which /dev [default: minimal]
+    #[arg(long, value_name = "KIND")]
+    dev: Option<Dev>,
+
+    /// Make an /etc/hosts with the loopback and the own host name
+    #[arg(long)]
+    etc_hosts: bool,
+
+    /// Make an /etc/machine-id of random
+    #[arg(long)]
+    machine_id: bool,
+
     #[command(flatten)]
     extras: Extras,
+
+    /// Whether later mounts of the host show up in what is bound
+    #[arg(long, value_name = "KIND", default_value = "private")]
+    propagation: Propagation,
+
+    /// The current root is the initramfs: cover it, since it can't be left
+    #[arg(long)]
+    on_rootfs: bool,
 
     /// Start in DIR of the new root
     #[arg(long, value_name = "DIR", default_value = "/")]
@@ -93,82 +142,94 @@ impl chain::Tool for FsPivot {
     }
 
     fn run(self, mut next: Next) -> Result<Infallible> {
-        // Modes are set as they are written here, whatever the app's mask.
-        let mask = umask(Mode::empty());
         let procfs = Procfs::open()?;
         private::check(&procfs, next.mount_namespace())?;
-        private::cut_off()?;
+        pivot::check_rootfs(self.on_rootfs, &procfs)?;
+        private::cut_off(self.propagation)?;
         if !next.has_detached_toolbox() {
             next.set_toolbox(pivot::detach_toolbox()?);
         }
+        let old = place::host("/".as_ref(), OFlags::DIRECTORY)?;
+        let idmaps = Namespaces::make(self.maps(), &procfs)?;
+        let host = Host { procfs: &procfs, root: &old, idmaps: &idmaps };
+        let defaults = self.defaults();
+        let socket = notify::find(next.environment(), defaults.scratch)?;
 
-        let socket = notify::find(next.environment(), !self.no_defaults)?;
-        let mut places: Vec<PathBuf> = self.extras.0.iter().map(|e| e.place().into()).collect();
-        if !self.no_defaults {
-            places.extend(defaults::places());
-        } else if let Some(socket) = &socket {
-            places.push(socket.place.clone());
+        let (mut tree, seal) = self.attach_root(&host, &defaults, socket.as_ref())?;
+        defaults.mount(&mut tree, &procfs)?;
+        if self.etc_hosts {
+            host.write(&mut tree, HOSTS, &files::hosts())?;
         }
-
-        let (mut tree, seal) = self.attach_root(&procfs, &places)?;
-        if !self.no_defaults {
-            defaults::mount(&mut tree, &procfs)?;
+        if self.machine_id {
+            host.write(&mut tree, MACHINE_ID, &files::machine_id()?)?;
         }
         for extra in &self.extras.0 {
-            mount_extra(&mut tree, extra)?;
+            host.mount(&mut tree, extra)?;
         }
         if let Some(socket) = socket {
             socket.show(&mut tree, next.environment())?;
         }
+
         let folder = tree
             .open(&self.chdir, OFlags::PATH | OFlags::DIRECTORY)
             .or_fail_on("can't change to", &self.chdir)?;
         let root = tree.finish(seal)?;
-        pivot::leave_for(&root, folder, &self.chdir, &procfs)?;
-        umask(mask);
+        if self.on_rootfs {
+            pivot::cover_with(&root, folder, &self.chdir)?;
+        } else {
+            pivot::leave_for(&root, folder, &self.chdir)?;
+        }
         next.exec()
     }
 }
 
 impl FsPivot {
-    fn attach_root(&self, procfs: &Procfs, places: &[PathBuf]) -> Result<(Tree, bool)> {
+    fn maps(&self) -> impl Iterator<Item = &[Range]> {
+        let of_root = self.idmap.iter().map(|idmap| idmap.0.as_slice());
+        let of_binds = self.extras.0.iter().filter_map(|extra| match extra {
+            Extra::Bind { idmap, .. } => Some(idmap.as_slice()),
+            _ => None,
+        });
+        of_root.chain(of_binds)
+    }
+
+    fn defaults(&self) -> Defaults {
+        let wanted = !self.no_defaults;
+        Defaults {
+            proc: self.proc.unwrap_or(if wanted { Kernel::New } else { Kernel::None }),
+            sys: self.sys.or(if wanted { None } else { Some(Kernel::None) }),
+            dev: self.dev.unwrap_or(if wanted { Dev::Minimal } else { Dev::None }),
+            scratch: wanted,
+        }
+    }
+
+    fn attach_root(
+        &self,
+        host: &Host<'_>,
+        defaults: &Defaults,
+        socket: Option<&notify::Socket>,
+    ) -> Result<(Tree, bool)> {
         let layers = if self.overlay {
             spec::paths(self.root.as_os_str())?
         } else {
             vec![self.root.clone()]
         };
+        let tops = defaults.tops();
+        let mut places: Vec<PathBuf> = tops.iter().map(|name| Path::new("/").join(name)).collect();
+        places.extend(self.extras.0.iter().filter_map(|extra| extra.place()).map(PathBuf::from));
+        places.extend(socket.map(|socket| socket.place.clone()));
+        let made = [(self.etc_hosts, HOSTS), (self.machine_id, MACHINE_ID)];
+        places.extend(made.iter().filter(|(wanted, _)| *wanted).map(|(_, path)| path.into()));
         let upper = self.upper.as_deref().zip(self.work.as_deref());
         let source = root::Source {
             layers: &layers,
             upper,
             ephemeral: self.ephemeral,
             read_only: self.read_only || (self.overlay && upper.is_none() && !self.ephemeral),
-            covered: if self.no_defaults { &[] } else { defaults::TOPS },
-            places,
+            idmap: self.idmap.as_ref().map_or(&[], |idmap| &idmap.0),
+            covered: &tops,
+            places: &places,
         };
-        let old = place::host("/".as_ref(), OFlags::DIRECTORY)?;
-        source.attach(procfs, &old)
-    }
-}
-
-fn mount_extra(tree: &mut Tree, extra: &Extra) -> Result<()> {
-    match extra {
-        Extra::Bind { source, place, attributes, recursive } => {
-            let old = place::host(source, OFlags::empty())?;
-            let mode = fstat(&old).or_fail_on("can't examine", source)?.st_mode;
-            let kind = match FileType::from_raw_mode(mode) {
-                FileType::Directory => Kind::Folder,
-                _ => Kind::File,
-            };
-            let mount = Mount::copy_of(old, *recursive).or_fail_on("can't bind", source)?;
-            mount.restrict(*attributes)?;
-            tree.mount_bound(&mount, place, kind)
-        }
-        Extra::Tmpfs { place, attributes, settings } => {
-            let settings: Vec<_> =
-                settings.iter().map(|(name, value)| Setting::Value(name, value)).collect();
-            let mount = Mount::new("tmpfs", &settings, *attributes)?;
-            tree.mount_own(&mount, place)
-        }
+        source.attach(host)
     }
 }

@@ -45,41 +45,51 @@ impl Masks {
     }
 
     /// Hides what exists of `names` below `top`.
-    pub fn hide(&mut self, top: &Mount, names: &[impl AsRef<Path>]) -> Result<()> {
+    pub fn hide_all(&mut self, top: &Mount, names: &[impl AsRef<Path>]) -> Result<()> {
         for name in names {
-            let name = name.as_ref();
-            if let Some(place) = existing(top, name)? {
-                let failed = |errno| attach_failed("can't hide", name, errno);
-                let mode = fstat(&place).or_fail_on("can't examine", name)?.st_mode;
-                if FileType::from_raw_mode(mode) != FileType::Directory {
-                    device::mount(&self.null)?.attach(place).map_err(failed)?;
-                } else if let Some(empty) = &self.empty {
-                    let copy = Mount::copy_of(empty, false).map_err(failed)?;
-                    copy.attach(place).map_err(failed)?;
-                } else {
-                    let settings = [Setting::Value("mode", "0555"), Setting::Value("size", "4k")];
-                    let empty = Mount::new("tmpfs", &settings, SAFE | NOEXEC | RDONLY)?;
-                    empty.attach(place).map_err(failed)?;
-                    self.empty = Some(empty);
-                }
+            if let Some(place) = existing(top, name.as_ref())? {
+                self.hide(place, name.as_ref())?;
             }
         }
         Ok(())
     }
+
+    /// Hides `place`.
+    pub fn hide(&mut self, place: OwnedFd, name: &Path) -> Result<()> {
+        let failed = |errno| attach_failed("can't hide", name, errno);
+        let mode = fstat(&place).or_fail_on("can't examine", name)?.st_mode;
+        if FileType::from_raw_mode(mode) != FileType::Directory {
+            return device::mount(&self.null)?.attach(place).map_err(failed);
+        }
+        if let Some(empty) = &self.empty {
+            return Mount::copy_of(empty, false)
+                .and_then(|copy| copy.attach(place))
+                .map_err(failed);
+        }
+        let settings = [Setting::Value("mode", "0555"), Setting::Value("size", "4k")];
+        let empty = Mount::new("tmpfs", &settings, SAFE | NOEXEC | RDONLY)?;
+        empty.attach(place).map_err(failed)?;
+        self.empty = Some(empty);
+        Ok(())
+    }
 }
 
-/// Makes what exists of `names` below `top` read-only, all that is mounted there included.
-pub fn make_read_only(top: &Mount, names: &[impl AsRef<Path>]) -> Result<()> {
+/// Makes what exists of `names` below `top` read-only.
+pub fn make_all_read_only(top: &Mount, names: &[impl AsRef<Path>]) -> Result<()> {
     for name in names {
-        let name = name.as_ref();
-        if let Some(place) = existing(top, name)? {
-            let failed = |errno| attach_failed("can't make read-only", name, errno);
-            let copy = Mount::copy_of(&place, true).map_err(failed)?;
-            copy.restrict(RDONLY)?;
-            copy.attach(place).map_err(failed)?;
+        if let Some(place) = existing(top, name.as_ref())? {
+            make_read_only(place, name.as_ref())?;
         }
     }
     Ok(())
+}
+
+/// Makes `place` read-only, all that is mounted there included.
+pub fn make_read_only(place: OwnedFd, name: &Path) -> Result<()> {
+    let failed = |errno| attach_failed("can't make read-only", name, errno);
+    let copy = Mount::copy_of(&place, true).map_err(failed)?;
+    copy.restrict(RDONLY)?;
+    copy.attach(place).map_err(failed)
 }
 
 /// The folders of sysfs whose counters tell what the host's other work does (CVE-2025-31133's

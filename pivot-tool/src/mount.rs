@@ -100,6 +100,12 @@ impl Mount {
     }
 }
 
+impl From<OwnedFd> for Mount {
+    fn from(root: OwnedFd) -> Self {
+        Mount(root)
+    }
+}
+
 impl AsFd for Mount {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

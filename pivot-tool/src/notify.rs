@@ -9,7 +9,7 @@ use rustix::fs::{FileType, OFlags, fstat};
 
 use crate::mount::{Mount, NOEXEC, RDONLY, SAFE};
 use crate::place::{self, Kind};
-use crate::tree::Tree;
+use crate::tree::{Tree, Whose};
 
 const VARIABLE: &str = "NOTIFY_SOCKET";
 
@@ -47,7 +47,7 @@ impl Socket {
     pub fn show(&self, tree: &mut Tree, environment: &mut Environment) -> Result<()> {
         let mount = Mount::copy_of(&self.old, false).or_fail_on("can't bind", &self.place)?;
         mount.restrict(SAFE | NOEXEC | RDONLY)?;
-        tree.mount_bound(&mount, &self.place, Kind::File)?;
+        tree.mount(&mount, &self.place, Kind::File, Whose::Bound)?;
         environment.set(VARIABLE, &self.place);
         Ok(())
     }

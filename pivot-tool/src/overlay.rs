@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -71,8 +71,8 @@ fn descriptors(procfs: &Procfs) -> Result<OwnedFd> {
 }
 
 /// The path that the kernel has for an open file.
-pub fn path_of(procfs: &Procfs, fd: &OwnedFd) -> Result<PathBuf> {
-    let number = fd.as_raw_fd().to_string();
+pub fn path_of(procfs: &Procfs, fd: impl AsFd) -> Result<PathBuf> {
+    let number = fd.as_fd().as_raw_fd().to_string();
     let path = readlinkat(descriptors(procfs)?, number, Vec::new())
         .or_fail("can't find the path of a descriptor")?;
     Ok(OsString::from_vec(path.into_bytes()).into())
@@ -99,6 +99,11 @@ impl Scratch {
         unmount(".", UnmountFlags::DETACH).or_fail(what)?;
         fchdir(here).or_fail(what)?;
         Ok(built)
+    }
+
+    /// Its root folder.
+    pub fn folder(&self) -> BorrowedFd<'_> {
+        self.tmpfs.as_fd()
     }
 
     /// A new upper layer for `lower`, and its work folder. The root of an overlay has the owner

@@ -7,34 +7,55 @@ use chain::procfs::Procfs;
 use chain::{Errno, Error, Result, ResultExt, toolbox};
 use rustix::fs::OFlags;
 use rustix::mount::{UnmountFlags, unmount};
-use rustix::process::{fchdir, getcwd, pivot_root};
+use rustix::process::{chroot, fchdir, getcwd, pivot_root};
 
 use crate::mount::{Mount, RDONLY, SAFE};
 use crate::{mountinfo, place};
 
 /// Makes `root`, attached over the old one, the root, `folder` in it the working directory, and
 /// lets go of the old one with all that is mounted there.
-pub fn leave_for(root: &Mount, folder: OwnedFd, name: &Path, procfs: &Procfs) -> Result<()> {
-    let on_initramfs = is_on_initramfs(procfs)?;
+pub fn leave_for(root: &Mount, folder: OwnedFd, name: &Path) -> Result<()> {
     fchdir(root).or_fail("can't change to the new root")?;
     // With both names the same, the old root lands on top of the new one (pivot_root(2)).
     pivot_root(".", ".").or_fail("can't make the new root the root").map_err(|error| {
-        let hint = if on_initramfs {
-            "the current root is the initramfs, which pivot_root(2) can't leave"
-        } else {
-            "the current root must be a mount point (not a chroot) of this mount namespace"
-        };
-        error.hint_if(Errno::EINVAL, hint)
+        error.hint_if(
+            Errno::EINVAL,
+            "the current root must be a mount point (not a chroot) of this mount namespace",
+        )
     })?;
     unmount(".", UnmountFlags::DETACH).or_fail("can't unmount the old root")?;
+    enter(folder, name)
+}
 
-    fchdir(folder).or_fail_on("can't change to", name)?;
+/// The same where the old root is the initramfs, which can't be left: the new root covers it.
+pub fn cover_with(root: &Mount, folder: OwnedFd, name: &Path) -> Result<()> {
+    fchdir(root).or_fail("can't change to the new root")?;
+    chroot(".").or_fail("can't make the new root the root")?;
+    enter(folder, name)
+}
+
+fn enter(folder: OwnedFd, name: &Path) -> Result<()> {
+    let what = "can't change to";
+    fchdir(folder).or_fail_on(what, name)?;
     // A folder outside of the root shows as "(unreachable)/..." here, and as no error.
-    let reached = getcwd(Vec::new()).or_fail_on("can't change to", name)?;
+    let reached = getcwd(Vec::new()).or_fail_on(what, name)?;
     if reached.to_bytes().starts_with(b"/") {
         Ok(())
     } else {
-        Err(Error::new("can't change to").object(name).reason("it lies outside of the new root"))
+        Err(Error::new(what).object(name).reason("it lies outside of the new root"))
+    }
+}
+
+/// Checks that the current root is the initramfs if, and only if, the user says so: a container
+/// on it is weaker, since the old root stays below the new one.
+pub fn check_rootfs(expected: bool, procfs: &Procfs) -> Result<()> {
+    let error = Error::new("refused");
+    match (is_on_initramfs(procfs)?, expected) {
+        (true, false) => Err(error
+            .reason("the current root is the initramfs, which pivot_root(2) can't leave")
+            .hint("--on-rootfs covers it instead; programs with CAP_SYS_ADMIN can uncover it")),
+        (false, true) => Err(error.reason("--on-rootfs: the current root is no initramfs")),
+        _ => Ok(()),
     }
 }
 

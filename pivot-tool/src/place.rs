@@ -6,7 +6,10 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use chain::{Errno, Error, Result, ResultExt};
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, chmodat, fstat, mkdirat, openat, openat2,
+    readlinkat,
+};
 
 /// How often the kernel is asked again when a rename of others makes a `..` undecidable.
 const RETRIES: u32 = 128;
@@ -135,8 +138,10 @@ pub fn make_folder(
     mode: Mode,
 ) -> rustix::io::Result<OwnedFd> {
     mkdirat(folder, name, mode)?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY;
-    open_plain(folder, Path::new(name), flags)
+    let made = open_plain(folder, Path::new(name), OFlags::PATH | OFlags::DIRECTORY)?;
+    // The umask, which is the app's, may have taken something from the mode.
+    chmodat(&made, ".", mode, AtFlags::empty())?;
+    Ok(made)
 }
 
 /// Makes an empty file that is not there yet.
@@ -144,6 +149,11 @@ pub fn make_file(folder: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<Own
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     openat(folder, name, flags, Mode::from_raw_mode(0o644))?;
     open_plain(folder, Path::new(name), OFlags::PATH)
+}
+
+/// Whether it is a folder.
+pub fn is_folder(place: impl AsFd) -> rustix::io::Result<bool> {
+    Ok(FileType::from_raw_mode(fstat(place)?.st_mode) == FileType::Directory)
 }
 
 /// Opens a path of the host, following links as its user expects.

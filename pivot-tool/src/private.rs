@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use chain::procfs::Procfs;
 use chain::{Errno, Error, Result, namespace};
+use clap::ValueEnum;
 use rustix::fs::OFlags;
 use rustix::mount::MountPropagationFlags;
 use rustix::process::getppid;
@@ -64,11 +65,24 @@ fn shared() -> Error {
         .hint("put 'ns-unshare --' (or 'ns-unshare --mount --') before fs-pivot")
 }
 
-/// Cuts the mount namespace off: nothing mounted from here on is seen by others, nor the reverse.
-pub fn cut_off() -> Result<()> {
+/// Whether mounts that the host makes later show up in folders that are bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Propagation {
+    /// They don't
+    Private,
+    /// They do, with the host's own attributes
+    Slave,
+}
+
+/// Cuts the mount namespace off: nothing mounted from here on is seen by others, nor, unless it
+/// is wanted, the reverse.
+pub fn cut_off(propagation: Propagation) -> Result<()> {
     let root = place::host("/".as_ref(), OFlags::DIRECTORY)?;
-    let private = MountPropagationFlags::PRIVATE.bits().into();
-    chain::sys::mount_setattr(root.as_fd(), true, 0, 0, private).map_err(|error| {
+    let kind = match propagation {
+        Propagation::Private => MountPropagationFlags::PRIVATE,
+        Propagation::Slave => MountPropagationFlags::DOWNSTREAM,
+    };
+    chain::sys::mount_setattr(root.as_fd(), true, 0, 0, kind.bits().into()).map_err(|error| {
         let error = Error::new("can't make the mounts private").because(error).hint_if(
             Errno::EINVAL,
             "the current root is not a mount (a chroot): start outside of it",

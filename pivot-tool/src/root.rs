@@ -7,6 +7,8 @@ use chain::procfs::Procfs;
 use chain::{Errno, Error, Result, ResultExt};
 use rustix::fs::{FileType, OFlags, fstat};
 
+use crate::fill::Host;
+use crate::idmap::Range;
 use crate::mount::{Mount, attach_failed, mount_id};
 use crate::mountinfo;
 use crate::overlay::{Layers, Scratch};
@@ -25,8 +27,10 @@ pub struct Source<'a> {
     pub ephemeral: bool,
     /// There are to be no changes.
     pub read_only: bool,
+    /// Other owners than on disk.
+    pub idmap: &'a [Range],
     /// Top folders that other file systems will cover anyway.
-    pub covered: &'a [&'a str],
+    pub covered: &'a [&'static str],
     /// All places where something will be mounted.
     pub places: &'a [PathBuf],
 }
@@ -34,7 +38,8 @@ pub struct Source<'a> {
 impl Source<'_> {
     /// Builds the root and attaches it over the old one, which stays the root of this process.
     /// Says too whether its top is to be made read-only once it is filled.
-    pub fn attach(&self, procfs: &Procfs, old: &OwnedFd) -> Result<(Tree, bool)> {
+    pub fn attach(&self, host: &Host<'_>) -> Result<(Tree, bool)> {
+        let (procfs, old) = (host.procfs, host.root);
         let layers = self
             .layers
             .iter()
@@ -51,7 +56,7 @@ impl Source<'_> {
                 };
                 Ok((tree, false))
             }
-            ([folder], None) => self.bind(folder, old),
+            ([folder], None) => self.bind(folder, host),
             _ => {
                 for (layer, name) in layers.iter().zip(self.layers) {
                     if let Some(first) = mounts_below(procfs, layer, name)?.first() {
@@ -69,20 +74,20 @@ impl Source<'_> {
     }
 
     /// The folder itself. Where a mountpoint is missing in its top, the top is a scaffold.
-    fn bind(&self, folder: &OwnedFd, old: &OwnedFd) -> Result<(Tree, bool)> {
-        let attributes = image_attributes(self.read_only);
+    fn bind(&self, folder: &OwnedFd, host: &Host<'_>) -> Result<(Tree, bool)> {
+        let prepare = |mount: Mount| {
+            mount.restrict(image_attributes(self.read_only))?;
+            host.idmaps.apply(&mount, self.idmap)?;
+            Ok(mount)
+        };
         if !self.misses_a_place(folder)? {
             let root = Mount::copy_of(folder, true).or_fail_on("can't bind", &self.layers[0])?;
-            root.restrict(attributes)?;
-            attach_root(&root, old)?;
+            let root = prepare(root)?;
+            attach_root(&root, host.root)?;
             return Ok((Tree::of_image(root), false));
         }
-        let content = self.content(folder, |entry| {
-            let mount = entry.copy()?;
-            mount.restrict(attributes)?;
-            Ok(mount)
-        })?;
-        Ok((self.attach_content(folder, content, old)?, true))
+        let content = self.content(folder, |entry| prepare(entry.copy()?))?;
+        Ok((self.attach_content(folder, content, host.root)?, true))
     }
 
     /// Each entry of the top of `folder` with the mount that `show` makes of it. What another file

@@ -1,20 +1,20 @@
-//! The values of the options that mount something, and the order they were given in.
+//! The values of the options that mount something.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use chain::{Error, Result};
-use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use rustix::mount::MountAttrFlags;
 
+use crate::idmap::{self, Range};
 use crate::mount::{NOEXEC, RDONLY, SAFE};
 
-/// Something to mount in the new root.
+/// Something to do in the new root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Extra {
-    /// A file or folder of the host.
+    /// Show a file or folder of the host.
     Bind {
         /// Where it is on the host.
         source: PathBuf,
@@ -24,6 +24,8 @@ pub enum Extra {
         attributes: MountAttrFlags,
         /// With all that is mounted below it.
         recursive: bool,
+        /// Other owners than it has.
+        idmap: Vec<Range>,
     },
     /// An empty file system in memory.
     Tmpfs {
@@ -34,79 +36,42 @@ pub enum Extra {
         /// Settings of tmpfs(5): name and value.
         settings: Vec<(String, String)>,
     },
+    /// The message queues of the IPC namespace.
+    Mqueue(PathBuf),
+    /// A device of the host, at the same place.
+    Device(PathBuf),
+    /// A mount that a descriptor holds.
+    Descriptor {
+        /// The descriptor.
+        fd: RawFd,
+        /// Where it goes.
+        place: PathBuf,
+    },
+    /// A copy of a file of the host.
+    Copy {
+        /// Where it is on the host.
+        source: PathBuf,
+        /// Where it goes.
+        place: PathBuf,
+    },
+    /// Hide what is there.
+    Mask(PathBuf),
+    /// Make it read-only.
+    ReadOnly(PathBuf),
 }
 
 impl Extra {
-    /// Where it goes.
-    pub fn place(&self) -> &Path {
+    /// Where something is mounted that needs a mountpoint.
+    pub fn place(&self) -> Option<&Path> {
         match self {
-            Extra::Bind { place, .. } | Extra::Tmpfs { place, .. } => place,
+            Extra::Bind { place, .. }
+            | Extra::Tmpfs { place, .. }
+            | Extra::Mqueue(place)
+            | Extra::Device(place)
+            | Extra::Descriptor { place, .. }
+            | Extra::Copy { place, .. } => Some(place),
+            Extra::Mask(_) | Extra::ReadOnly(_) => None,
         }
-    }
-}
-
-/// The options that mount something, in the order of the command line, whatever their names.
-#[derive(Debug, Clone, Default)]
-pub struct Extras(pub Vec<Extra>);
-
-type Parse = fn(&OsStr) -> Result<Extra>;
-
-/// Name, value, help and parser of each.
-const OPTIONS: &[(&str, &str, &str, Parse)] = &[
-    (
-        "bind",
-        "SRC:DST[:OPTS]",
-        "Show SRC of the host at DST, what is mounted below it too. OPTS, separated by commas: ro, \
-         noexec, norec, and suid and dev, which lift nosuid and nodev. '\\:' is a colon",
-        |text| bind(text, SAFE),
-    ),
-    ("ro-bind", "SRC:DST[:OPTS]", "Show it read-only, all that is mounted below it too", |text| {
-        bind(text, SAFE | RDONLY)
-    }),
-    (
-        "tmpfs",
-        "DST[:OPTS]",
-        "Mount an empty tmpfs at DST. OPTS, separated by commas: size=, mode=, nr_inodes=, ro, \
-         noexec",
-        tmpfs,
-    ),
-];
-
-impl Args for Extras {
-    fn augment_args(command: Command) -> Command {
-        OPTIONS.iter().fold(command, |command, &(name, value, help, parse)| {
-            let parser = OsStringValueParser::new().try_map(move |text| parse(&text));
-            command.arg(
-                Arg::new(name)
-                    .long(name)
-                    .value_name(value)
-                    .help(help)
-                    .action(ArgAction::Append)
-                    .value_parser(parser),
-            )
-        })
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for Extras {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut found = Vec::new();
-        for &(name, ..) in OPTIONS {
-            let indices = matches.indices_of(name).into_iter().flatten();
-            let values = matches.get_many::<Extra>(name).into_iter().flatten();
-            found.extend(indices.zip(values.cloned()));
-        }
-        found.sort_by_key(|(index, _)| *index);
-        Ok(Extras(found.into_iter().map(|(_, extra)| extra).collect()))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
     }
 }
 
@@ -122,6 +87,7 @@ pub fn bind(text: &OsStr, mut attributes: MountAttrFlags) -> Result<Extra> {
         return Err(Error::new("SRC is empty"));
     }
     let mut recursive = true;
+    let mut idmap = Vec::new();
     for option in options.map(words).transpose()?.into_iter().flatten() {
         match option.as_str() {
             "ro" => attributes |= RDONLY,
@@ -132,11 +98,14 @@ pub fn bind(text: &OsStr, mut attributes: MountAttrFlags) -> Result<Extra> {
             "dev" => attributes -= MountAttrFlags::MOUNT_ATTR_NODEV,
             "rec" => recursive = true,
             "norec" => recursive = false,
-            _ => return Err(unknown(&option)),
+            _ => match option.strip_prefix("idmap=") {
+                Some(ranges) => idmap = idmap::parse(ranges)?,
+                None => return Err(unknown(&option)),
+            },
         }
     }
     let (source, place) = (PathBuf::from(source), destination(place)?);
-    Ok(Extra::Bind { source, place, attributes, recursive })
+    Ok(Extra::Bind { source, place, attributes, recursive, idmap })
 }
 
 /// DST[:OPTS].
@@ -162,6 +131,28 @@ pub fn tmpfs(text: &OsStr) -> Result<Extra> {
     }
     let place = destination(place)?;
     Ok(Extra::Tmpfs { place, attributes, settings })
+}
+
+/// SRC[:DST], DST being the same path unless it is said.
+pub fn copy(text: &OsStr) -> Result<Extra> {
+    let fields = split(text);
+    let (source, place) = match fields.as_slice() {
+        [source] => (source, source),
+        [source, place] => (source, place),
+        _ => return Err(Error::new("not FILE[:DST]")),
+    };
+    Ok(Extra::Copy { source: source.into(), place: destination(place)? })
+}
+
+/// FD:DST.
+pub fn descriptor(text: &OsStr) -> Result<Extra> {
+    let fields = split(text);
+    let [fd, place] = fields.as_slice() else {
+        return Err(Error::new("not FD:DST"));
+    };
+    let fd = fd.to_str().and_then(|fd| fd.parse().ok()).filter(|fd| *fd > 2);
+    let fd = fd.ok_or_else(|| Error::new("FD is not a number above 2"))?;
+    Ok(Extra::Descriptor { fd, place: destination(place)? })
 }
 
 /// A list of paths separated by colons.
@@ -216,7 +207,7 @@ mod tests {
     #[test]
     fn binds() {
         let read = |text: &str| bind(text.as_ref(), SAFE);
-        let Ok(Extra::Bind { source, place, attributes, recursive }) =
+        let Ok(Extra::Bind { source, place, attributes, recursive, .. }) =
             read(r"a\:b:/c:ro,dev,norec")
         else {
             panic!("refused");

@@ -12,6 +12,15 @@ use crate::mount::{self, Mount, attach_failed};
 use crate::place::{self, Found, Kind};
 use crate::scaffold;
 
+/// Whose a mounted file system is: whether mountpoints may be made in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Ours, and gone in the end.
+    Own,
+    /// The host's, or the kernel's.
+    Bound,
+}
+
 /// The new root, attached.
 #[derive(Debug)]
 pub struct Tree {
@@ -57,7 +66,14 @@ impl Tree {
         let failed = |errno| Error::new(what).object(path).because(errno);
         for _ in 0..2 {
             let (ancestor, names) = match place::find(self.root(), path)? {
-                Found::There(place) => return Ok(place),
+                Found::There(place) => {
+                    let is_folder = place::is_folder(&place).map_err(failed)?;
+                    if is_folder == (kind == Kind::Folder) {
+                        return Ok(place);
+                    }
+                    let found = if is_folder { "it is a folder" } else { "it is not a folder" };
+                    return Err(Error::new("can't mount at").object(path).reason(found));
+                }
                 Found::Missing(ancestor, names) => (ancestor, names),
             };
             let mount = mount::mount_id(&ancestor)?;
@@ -67,7 +83,7 @@ impl Tree {
             if self.bound.contains(&mount) {
                 return Err(Error::new(what)
                     .object(path)
-                    .reason("it is missing in a folder of the host that --bind shows")
+                    .reason("it is missing in a file system that is not the image's")
                     .hint("make it there first"));
             }
             let scaffold = scaffold::over(&ancestor, path)?;
@@ -78,24 +94,16 @@ impl Tree {
         Err(failed(rustix::io::Errno::NOENT))
     }
 
-    /// Mounts a file system of ours at `path`.
-    pub fn mount_own(&mut self, mount: &Mount, path: &Path) -> Result<()> {
-        let place = self.place(path, Kind::Folder)?;
-        self.attach(mount, place, path)?;
-        self.own.push(mount::mount_id(mount)?);
-        Ok(())
-    }
-
-    /// Mounts at `path` what belongs to the host.
-    pub fn mount_bound(&mut self, mount: &Mount, path: &Path, kind: Kind) -> Result<()> {
+    /// Mounts at `path`.
+    pub fn mount(&mut self, mount: &Mount, path: &Path, kind: Kind, whose: Whose) -> Result<()> {
         let place = self.place(path, kind)?;
-        self.attach(mount, place, path)?;
-        self.bound.push(mount::mount_id(mount)?);
+        mount.attach(place).map_err(|errno| attach_failed("can't mount at", path, errno))?;
+        let id = mount::mount_id(mount)?;
+        match whose {
+            Whose::Own => self.own.push(id),
+            Whose::Bound => self.bound.push(id),
+        }
         Ok(())
-    }
-
-    fn attach(&self, mount: &Mount, place: OwnedFd, path: &Path) -> Result<()> {
-        mount.attach(place).map_err(|errno| attach_failed("can't mount at", path, errno))
     }
 
     /// Makes read-only what was writable only to be filled, and the root too if it is to be.

@@ -331,6 +331,30 @@ pub fn mount_setattr(
     propagation: u64,
 ) -> io::Result<()> {
     let attributes = libc::mount_attr { attr_set: set, attr_clr: clear, propagation, userns_fd: 0 };
+    set_mount_attributes(fd, recursive, attributes)
+}
+
+/// Shows the files of the detached mount `fd`, of all mounts below it too if `recursive`, with
+/// owners mapped as user namespace `namespace` maps its ids (mount_setattr(2), Linux 5.12).
+pub fn mount_idmap(
+    fd: BorrowedFd<'_>,
+    recursive: bool,
+    namespace: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: namespace.as_raw_fd() as u64,
+    };
+    set_mount_attributes(fd, recursive, attributes)
+}
+
+fn set_mount_attributes(
+    fd: BorrowedFd<'_>,
+    recursive: bool,
+    attributes: libc::mount_attr,
+) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty C string and `attributes` has the size that is named.
     checked(unsafe {

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
+use nix::fcntl::{FcntlArg, fcntl};
+
 use crate::descriptors;
 use crate::environment::Environment;
 use crate::error::{Errno, Error, Result, ResultExt};
@@ -100,6 +102,36 @@ impl Next {
     /// Whether the toolbox has been detached already by a link before.
     pub fn has_detached_toolbox(&self) -> bool {
         matches!(self.toolbox, Toolbox::Detached(_))
+    }
+
+    /// Lets the app inherit `fds` under the numbers from `first` on, in that order. Our own
+    /// descriptors make room; the caller must own no other of those numbers.
+    pub fn give(&mut self, first: RawFd, fds: Vec<OwnedFd>) -> Result<()> {
+        let what = "can't hand on descriptor";
+        let end = first + fds.len() as RawFd;
+        for number in first..end {
+            if self.keep.contains(&number) || self.listen.contains(&number) {
+                let error = Error::new(what).object(number.to_string());
+                return Err(error.reason("another one has that number already"));
+            }
+        }
+        let above = |fd: &OwnedFd| -> Result<OwnedFd> {
+            let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(end)).or_fail(what)?;
+            sys::adopt(number).or_fail(what)
+        };
+        if let Some(leash) = &mut self.leash {
+            *leash = above(leash)?;
+        }
+        if let Toolbox::Detached(folder) = &mut self.toolbox {
+            *folder = above(folder)?;
+        }
+        let moved: Vec<OwnedFd> = fds.iter().map(above).collect::<Result<_>>()?;
+        drop(fds);
+        for (fd, number) in moved.into_iter().zip(first..) {
+            sys::place(fd, number).or_fail_on(what, number.to_string())?;
+            self.keep.push(number);
+        }
+        Ok(())
     }
 
     /// Runs `change`, which changes credentials, without coming loose from the monitor.

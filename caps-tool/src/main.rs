@@ -1,2 +1,7 @@
-//! Not written yet.
-fn main() {}
+//! `priv-drop`: see the library.
+
+#![forbid(unsafe_code)]
+
+fn main() {
+    chain::main::<caps_tool::PrivDrop>()
+}

@@ -13,14 +13,9 @@ const LISTEN_FDS_START: RawFd = 3;
 
 /// Marks every descriptor but 0 to 2 close-on-exec.
 pub fn close_all_on_exec() -> Result<()> {
-    sys::close_on_exec_from(3)
-        .or_fail("can't mark descriptors close-on-exec")
-        .map_err(|e| {
-            e.hint_if(
-                nix::errno::Errno::ENOSYS,
-                "close_range(2) needs Linux 5.11; Catena needs 5.14",
-            )
-        })
+    sys::close_on_exec_from(3).or_fail("can't mark descriptors close-on-exec").map_err(|e| {
+        e.hint_if(nix::errno::Errno::ENOSYS, "close_range(2) needs Linux 5.11; Catena needs 5.14")
+    })
 }
 
 /// The descriptors that `LISTEN_FDS` hands to this process: none unless `LISTEN_PID` is its own id.
@@ -31,16 +26,12 @@ pub fn listen_fds(environment: &Environment) -> Result<Vec<RawFd>> {
     }
     let refused = |reason: &str| {
         let value = environment.get("LISTEN_FDS").unwrap_or_default();
-        Error::new("can't hand on the sockets of LISTEN_FDS")
-            .object(value)
-            .reason(reason)
+        Error::new("can't hand on the sockets of LISTEN_FDS").object(value).reason(reason)
     };
     let count = number("LISTEN_FDS").ok_or_else(|| refused("not a number"))?;
     let mut passed = Vec::new();
     for offset in 0..count {
-        let fd = RawFd::try_from(offset)
-            .ok()
-            .and_then(|n| n.checked_add(LISTEN_FDS_START));
+        let fd = RawFd::try_from(offset).ok().and_then(|n| n.checked_add(LISTEN_FDS_START));
         let fd = fd.ok_or_else(|| refused("out of range"))?;
         let Some(kind) = kind_of(fd) else {
             return Err(refused(&format!("descriptor {fd} is not open")));
@@ -56,9 +47,7 @@ pub fn listen_fds(environment: &Environment) -> Result<Vec<RawFd>> {
 /// Refuses a `--keep-fd` that can't be kept.
 pub fn check_kept(fd: RawFd) -> Result<()> {
     let refused = |reason: &str| {
-        Err(Error::new("can't keep descriptor")
-            .object(fd.to_string())
-            .reason(reason))
+        Err(Error::new("can't keep descriptor").object(fd.to_string()).reason(reason))
     };
     match kind_of(fd) {
         None => refused("it is not open"),
@@ -77,7 +66,5 @@ pub fn inherit(fds: impl IntoIterator<Item = RawFd>) -> Result<()> {
 
 fn kind_of(fd: RawFd) -> Option<FileType> {
     let fd = sys::borrow(fd)?;
-    Some(FileType::from_raw_mode(
-        fstat::<BorrowedFd<'_>>(fd).ok()?.st_mode,
-    ))
+    Some(FileType::from_raw_mode(fstat::<BorrowedFd<'_>>(fd).ok()?.st_mode))
 }

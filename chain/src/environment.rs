@@ -25,13 +25,7 @@ impl Environment {
     pub fn set(&mut self, name: &str, value: impl AsRef<OsStr>) {
         let mut entry = Vec::from(name);
         entry.push(b'=');
-        entry.extend(
-            value
-                .as_ref()
-                .as_bytes()
-                .iter()
-                .take_while(|&&byte| byte != 0),
-        );
+        entry.extend(value.as_ref().as_bytes().iter().take_while(|&&byte| byte != 0));
         let entry = CString::new(entry).unwrap_or_default();
         match self.0.iter_mut().find(|old| value_of(old, name).is_some()) {
             Some(old) => *old = entry,
@@ -46,8 +40,7 @@ impl Environment {
 
     /// Removes every entry whose name begins with `prefix`.
     pub fn remove_prefix(&mut self, prefix: &str) {
-        self.0
-            .retain(|entry| !entry.to_bytes().starts_with(prefix.as_bytes()));
+        self.0.retain(|entry| !entry.to_bytes().starts_with(prefix.as_bytes()));
     }
 
     /// Removes all.
@@ -62,10 +55,7 @@ impl Environment {
 }
 
 fn value_of<'a>(entry: &'a CStr, name: &str) -> Option<&'a OsStr> {
-    let value = entry
-        .to_bytes()
-        .strip_prefix(name.as_bytes())?
-        .strip_prefix(b"=")?;
+    let value = entry.to_bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
     Some(OsStr::from_bytes(value))
 }
 

@@ -83,11 +83,7 @@ impl Error {
     /// Adds the second line if the kernel's number is `errno`, where that number misleads.
     #[must_use]
     pub fn hint_if(self, errno: Errno, hint: impl Into<String>) -> Self {
-        if self.0.errno == Some(errno) {
-            self.hint(hint)
-        } else {
-            self
-        }
+        if self.0.errno == Some(errno) { self.hint(hint) } else { self }
     }
 
     /// Sets the exit status: 125 unless COMMAND itself is the reason (126, 127).
@@ -173,22 +169,14 @@ mod tests {
 
     #[test]
     fn message_has_the_form_of_the_design() {
-        let error = Error::new("can't open")
-            .object("/x")
-            .because(Errno::ENOENT)
-            .hint("look");
-        assert_eq!(
-            error.to_string(),
-            "can't open: '/x': No such file or directory\nhint: look"
-        );
+        let error = Error::new("can't open").object("/x").because(Errno::ENOENT).hint("look");
+        assert_eq!(error.to_string(), "can't open: '/x': No such file or directory\nhint: look");
         assert_eq!(error.status(), 125);
     }
 
     #[test]
     fn hint_only_where_the_errno_misleads() {
-        let error = Error::new("can't")
-            .because(Errno::EPERM)
-            .hint_if(Errno::ENOSPC, "limit");
+        let error = Error::new("can't").because(Errno::EPERM).hint_if(Errno::ENOSPC, "limit");
         assert_eq!(error.to_string(), "can't: Operation not permitted");
     }
 

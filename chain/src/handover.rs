@@ -11,6 +11,7 @@ use crate::signal::SignalSet;
 const VARIABLE: &str = "CATENA_LINK";
 /// What all our variables begin with.
 const PREFIX: &str = "CATENA_";
+const FOREGROUND: &str = "foreground";
 
 /// What one link tells the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Handover {
     pub leash: Option<RawFd>,
     /// The inode of a mount namespace that a link of this chain made for it.
     pub mount_namespace: Option<u64>,
+    /// The first link was in the foreground of its terminal.
+    pub foreground: bool,
 }
 
 impl Handover {
@@ -35,14 +38,9 @@ impl Handover {
             return Ok(None);
         };
         environment.remove_prefix(PREFIX);
-        let refused = || {
-            Error::new("not a hand-over of ours")
-                .object(VARIABLE)
-                .reason("is it set by hand?")
-        };
-        Self::parse(text.to_str().ok_or_else(refused)?)
-            .map(Some)
-            .ok_or_else(refused)
+        let refused =
+            || Error::new("not a hand-over of ours").object(VARIABLE).reason("is it set by hand?");
+        Self::parse(text.to_str().ok_or_else(refused)?).map(Some).ok_or_else(refused)
     }
 
     /// Puts the hand-over into the environment of the next link.
@@ -53,6 +51,10 @@ impl Handover {
     fn parse(text: &str) -> Option<Self> {
         let mut handover = Handover::default();
         for field in text.split_ascii_whitespace() {
+            if field == FOREGROUND {
+                handover.foreground = true;
+                continue;
+            }
             match field.split_once('=')? {
                 ("toolbox", fd) => handover.toolbox = Some(descriptor(fd)?),
                 ("leash", fd) => handover.leash = Some(descriptor(fd)?),
@@ -68,7 +70,7 @@ impl Handover {
     }
 
     fn print(&self) -> String {
-        let mut text = String::new();
+        let mut text = String::from(if self.foreground { FOREGROUND } else { "" });
         let mut field = |name: &str, value: &dyn std::fmt::Display| {
             let gap = if text.is_empty() { "" } else { " " };
             write!(text, "{gap}{name}={value}").expect("a String takes all");
@@ -109,6 +111,7 @@ mod tests {
             mask: Some(SignalSet(u64::MAX)),
             leash: Some(9),
             mount_namespace: Some(4_026_532_000),
+            foreground: true,
         };
         for handover in [full, Handover::default()] {
             assert_eq!(Handover::parse(&handover.print()), Some(handover));
@@ -117,14 +120,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in [
-            "toolbox=1",
-            "toolbox=-1",
-            "toolbox",
-            "x=3",
-            "mask=zz",
-            "leash=99999999999",
-        ] {
+        for text in ["toolbox=1", "toolbox=-1", "toolbox", "x=3", "mask=zz", "leash=99999999999"] {
             assert_eq!(Handover::parse(text), None, "{text}");
         }
     }

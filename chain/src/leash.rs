@@ -37,11 +37,7 @@ impl Leash {
         let above = fcntl(&read, FcntlArg::F_DUPFD_CLOEXEC(write.as_raw_fd() + 1))
             .or_fail("can't duplicate a descriptor")?;
         let _read_above = sys::adopt(above).or_fail("can't duplicate a descriptor")?;
-        Ok(Leash {
-            _write: write,
-            read,
-            _read_above,
-        })
+        Ok(Leash { _write: write, read, _read_above })
     }
 
     /// In the monitor: ties process `pid` to it.
@@ -52,11 +48,7 @@ impl Leash {
 
     /// In the child: keeps what it needs to know whether its monitor is still there.
     pub fn into_child(self, signal: Signal) -> Result<OwnedFd> {
-        let Leash {
-            _write,
-            read,
-            _read_above,
-        } = self;
+        let Leash { _write, read, _read_above } = self;
         drop((_write, _read_above));
         arm(signal, read.as_fd())?;
         Ok(read)
@@ -69,10 +61,7 @@ fn arm(signal: Signal, leash: BorrowedFd<'_>) -> Result<()> {
     nix::sys::prctl::set_pdeathsig(number).or_fail(what)?;
     // The monitor may have died before the line above took effect.
     let mut poll_fds = [PollFd::new(&leash, PollFlags::empty())];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     rustix::io::retry_on_intr(|| poll(&mut poll_fds, Some(&now))).or_fail(what)?;
     if poll_fds[0].revents().contains(PollFlags::HUP) {
         return Err(Error::new("the monitor of this process is gone"));

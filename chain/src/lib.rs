@@ -28,6 +28,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod accounts;
 pub mod descriptors;
 pub mod environment;
 mod error;
@@ -43,6 +44,7 @@ pub mod signal;
 mod standard_io;
 #[allow(unsafe_code)]
 pub mod sys;
+mod terminal;
 mod tool;
 pub mod toolbox;
 

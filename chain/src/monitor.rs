@@ -16,6 +16,7 @@ use crate::leash::Leash;
 use crate::next::Next;
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, Change, Forked, SignalInfo};
+use crate::terminal::Terminal;
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,11 +65,7 @@ pub struct Fork<'a> {
 
 impl Default for Fork<'_> {
     fn default() -> Self {
-        Fork {
-            namespaces: 0,
-            cgroup: None,
-            death_signal: Signal::KILL,
-        }
+        Fork { namespaces: 0, cgroup: None, death_signal: Signal::KILL }
     }
 }
 
@@ -91,7 +88,8 @@ impl Next {
         // A caller's ignored SIGCHLD would take the child's status away.
         sys::set_ignored(libc::SIGCHLD, false).or_fail("can't reset SIGCHLD")?;
         SignalSet::ALL.block().or_fail("can't block signals")?;
-        match sys::fork(how.namespaces, how.cgroup).or_fail("can't fork")? {
+        let what = if how.namespaces == 0 { "can't fork" } else { "can't create namespaces" };
+        match sys::fork(how.namespaces, how.cgroup).or_fail(what)? {
             Forked::Child => {
                 drop(go);
                 let leash = leash.into_child(how.death_signal)?;
@@ -105,8 +103,9 @@ impl Next {
             }
             Forked::Parent { pid, pidfd } => {
                 // The toolbox must be closed here before the child runs on: see `toolbox`.
+                let terminal = self.terminal.take();
                 self.abandon();
-                let monitor = Monitor::new(pid, pidfd, leash)?;
+                let monitor = Monitor::new(pid, pidfd, leash, terminal)?;
                 prepare(pid)?;
                 monitor.leash.tie(pid, how.death_signal)?;
                 rustix::io::write(&go, &[1]).or_fail("can't start the child")?;
@@ -146,21 +145,15 @@ pub struct Monitor {
     pidfd: OwnedFd,
     signals: OwnedFd,
     leash: Leash,
+    terminal: Option<Terminal>,
     status: Option<Status>,
     target: Target,
 }
 
 impl Monitor {
-    fn new(child: i32, pidfd: OwnedFd, leash: Leash) -> Result<Self> {
+    fn new(child: i32, pidfd: OwnedFd, leash: Leash, terminal: Option<Terminal>) -> Result<Self> {
         let signals = sys::signalfd(SignalSet::ALL.0).or_fail("can't make a signalfd")?;
-        Ok(Monitor {
-            child,
-            pidfd,
-            signals,
-            leash,
-            status: None,
-            target: Target::Child,
-        })
+        Ok(Monitor { child, pidfd, signals, leash, terminal, status: None, target: Target::Child })
     }
 
     /// The child's process id in this process's PID namespace.
@@ -191,6 +184,14 @@ impl Monitor {
     ) -> Result<Infallible> {
         let status = self.wait(sources)?;
         clean_up(status)?;
+        self.finish(status)
+    }
+
+    /// Gives the terminal back and ends this process the way the child ended.
+    pub fn finish(self, status: Status) -> ! {
+        if let Some(terminal) = &self.terminal {
+            terminal.take_back();
+        }
         status.mirror()
     }
 
@@ -204,28 +205,24 @@ impl Monitor {
         }
     }
 
-    /// Waits, at most for `patience`, until no child is left; says whether that is so.
-    pub fn wait_for_all(&mut self, patience: Duration) -> Result<bool> {
-        let deadline = Instant::now() + patience;
-        loop {
-            if !self.reap()? {
-                return Ok(true);
-            }
-            if Instant::now() >= deadline {
+    /// Waits, at most for `patience` if that is given, until no child is left; says whether that
+    /// is so.
+    pub fn wait_for_all(&mut self, patience: Option<Duration>) -> Result<bool> {
+        let deadline = patience.map(|patience| Instant::now() + patience);
+        while self.reap()? {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(false);
             }
-            self.turn(Some(deadline), &mut [])?;
+            self.turn(deadline, &mut [])?;
         }
+        Ok(true)
     }
 
     /// One turn of the loop: sleeps until something is ready, or until `deadline`.
     fn turn(&mut self, deadline: Option<Instant>, sources: &mut [&mut dyn Source]) -> Result<()> {
         let timeout = deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
-            Timespec {
-                tv_sec: left.as_secs() as i64,
-                tv_nsec: left.subsec_nanos().into(),
-            }
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
         });
         let ready: Vec<bool> = {
             let mut poll_fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
@@ -246,11 +243,7 @@ impl Monitor {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error).or_fail("can't wait for the child"),
             }
-            poll_fds
-                .iter()
-                .skip(1)
-                .map(|fd| !fd.revents().is_empty())
-                .collect()
+            poll_fds.iter().skip(1).map(|fd| !fd.revents().is_empty()).collect()
         };
         for (source, ready) in sources.iter_mut().zip(ready) {
             if ready {
@@ -286,9 +279,8 @@ impl Monitor {
             Ok(()) => Ok(()),
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
             Err(error) => {
-                let error = Error::new("can't forward signal")
-                    .object(signal.to_string())
-                    .because(error);
+                let error =
+                    Error::new("can't forward signal").object(signal.to_string()).because(error);
                 crate::tool::print_warning(&error);
                 Ok(())
             }
@@ -299,8 +291,17 @@ impl Monitor {
         nix::unistd::getpgid(Some(Pid::from_raw(self.child))) == Ok(nix::unistd::getpgrp())
     }
 
+    /// Sends `signal` to the target and says whether there was anybody to get it.
+    pub fn send_to_any(&self, signal: Signal) -> Result<bool> {
+        match self.send(signal) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+            Err(error) => Err(error).or_fail_on("can't send signal", signal.to_string()),
+        }
+    }
+
     /// Sends `signal` to the target.
-    pub fn send(&self, signal: Signal) -> io::Result<()> {
+    fn send(&self, signal: Signal) -> io::Result<()> {
         let to = match self.target {
             Target::Child => self.child,
             Target::Group => -self.child,

@@ -13,20 +13,13 @@ use crate::sys;
 pub fn open(procfs: &Procfs, pid: &str, kind: &str) -> Result<OwnedFd> {
     let folder = procfs.file(&format!("{pid}/ns"), OFlags::PATH | OFlags::DIRECTORY)?;
     // A namespace file is a magic link, which openat2's NO_SYMLINKS would refuse.
-    openat(
-        &folder,
-        kind,
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .or_fail_on("can't open", format!("/proc/{pid}/ns/{kind}"))
+    openat(&folder, kind, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .or_fail_on("can't open", format!("/proc/{pid}/ns/{kind}"))
 }
 
 /// The inode that tells one namespace from another.
 pub fn inode(namespace: impl AsFd) -> Result<u64> {
-    Ok(fstat(namespace)
-        .or_fail("can't examine a namespace")?
-        .st_ino)
+    Ok(fstat(namespace).or_fail("can't examine a namespace")?.st_ino)
 }
 
 /// Whether this process's namespace `kind` belongs to its user namespace, so that capabilities

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
@@ -17,6 +17,7 @@ use crate::names;
 use crate::search;
 use crate::signal::{Given, SignalSet};
 use crate::sys;
+use crate::terminal::Terminal;
 use crate::toolbox::Toolbox;
 
 /// The next link, and all that passes through this one to it.
@@ -32,6 +33,8 @@ pub struct Next {
     /// The descriptors of LISTEN_FDS, if they are for this process.
     listen: Vec<RawFd>,
     mount_namespace: Option<u64>,
+    /// Set where the chain was started in the foreground of a terminal.
+    pub(crate) terminal: Option<Terminal>,
 }
 
 impl Next {
@@ -42,6 +45,11 @@ impl Next {
         handover: Option<Handover>,
         keep_fd: &[RawFd],
     ) -> Result<Self> {
+        let terminal = match &handover {
+            None => Terminal::of_foreground_job()?,
+            Some(Handover { foreground: true, .. }) => Terminal::handed_on()?,
+            Some(_) => None,
+        };
         let handover = handover.unwrap_or_default();
         let mut given = Given::at_start().or_fail("can't read the signal mask")?;
         if let Some(mask) = handover.mask {
@@ -71,6 +79,7 @@ impl Next {
             keep,
             listen,
             mount_namespace: handover.mount_namespace,
+            terminal,
         })
     }
 
@@ -144,10 +153,8 @@ impl Next {
         let Some(word) = self.command.first().cloned() else {
             return Err(Error::new("no COMMAND given"));
         };
-        let arguments: Vec<CString> = std::mem::take(&mut self.command)
-            .into_iter()
-            .map(c_string)
-            .collect::<Result<_>>()?;
+        let arguments: Vec<CString> =
+            std::mem::take(&mut self.command).into_iter().map(c_string).collect::<Result<_>>()?;
         descriptors::inherit(self.keep.iter().chain(&self.listen).copied())?;
         match word.to_str().filter(|_| names::is_ours(&word)) {
             Some(name) => self.exec_own(name, &arguments),
@@ -167,17 +174,9 @@ impl Next {
         };
         descriptors::inherit(handover.toolbox.into_iter().chain(handover.leash))?;
         handover.put(&mut self.environment);
-        let mask = if is_init {
-            SignalSet::ALL
-        } else {
-            self.given.mask
-        };
-        self.given
-            .restore(mask)
-            .or_fail("can't restore the signal state")?;
-        Err(self
-            .toolbox
-            .exec(name, arguments, self.environment.entries()))
+        let mask = if is_init { SignalSet::ALL } else { self.given.mask };
+        self.given.restore(mask).or_fail("can't restore the signal state")?;
+        Err(self.toolbox.exec(name, arguments, self.environment.entries()))
     }
 
     /// The app, or a program that stands between two of our tools. What gives power (toolbox,
@@ -187,9 +186,7 @@ impl Next {
         if arguments.iter().any(names_a_tool) {
             self.public_handover().put(&mut self.environment);
         }
-        self.given
-            .restore(self.given.mask)
-            .or_fail("can't restore the signal state")?;
+        self.given.restore(self.given.mask).or_fail("can't restore the signal state")?;
         let path = c_string(file.clone())?;
         let Err(errno) = nix::unistd::execve(&path, arguments, self.environment.entries());
         let error = Error::new("can't execute")
@@ -206,6 +203,7 @@ impl Next {
         Handover {
             keep: self.keep.clone(),
             mount_namespace: self.mount_namespace,
+            foreground: self.terminal.is_some(),
             ..Handover::default()
         }
     }
@@ -230,14 +228,13 @@ impl Next {
         }
     }
 
-    /// What the first link's mask was.
-    pub fn given(&self) -> Given {
-        self.given
-    }
-
-    /// The monitor's pipe, as long as this process is on one.
-    pub fn leash(&self) -> Option<BorrowedFd<'_>> {
-        self.leash.as_ref().map(AsFd::as_fd)
+    /// Makes this process the leader of a new group, in the foreground if the chain is: signals
+    /// reach it with its children, and the terminal's reach nobody else. For a forked child,
+    /// which has SIGTTOU blocked.
+    pub fn lead_group(&self) -> Result<()> {
+        let own = nix::unistd::Pid::from_raw(0);
+        nix::unistd::setpgid(own, own).or_fail("can't make a process group")?;
+        self.terminal.as_ref().map_or(Ok(()), Terminal::give_to_own_group)
     }
 }
 

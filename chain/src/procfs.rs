@@ -24,9 +24,7 @@ impl Procfs {
         let magic = fstatfs(&root).or_fail_on("can't examine", "/proc")?.f_type;
         let inode = fstat(&root).or_fail_on("can't examine", "/proc")?.st_ino;
         if magic as u64 != PROC_SUPER_MAGIC || inode != PROC_ROOT_INODE {
-            return Err(Error::new("refused")
-                .object("/proc")
-                .reason("it is not a procfs"));
+            return Err(Error::new("refused").object("/proc").reason("it is not a procfs"));
         }
         Ok(Procfs(root))
     }
@@ -35,22 +33,13 @@ impl Procfs {
     pub fn file(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
         rustix::io::retry_on_intr(|| {
-            openat2(
-                &self.0,
-                path,
-                flags | OFlags::CLOEXEC,
-                Mode::empty(),
-                resolve,
-            )
+            openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
         })
         .map_err(|errno| {
-            Error::new("can't open")
-                .object(format!("/proc/{path}"))
-                .because(errno)
-                .hint_if(
-                    nix::errno::Errno::EXDEV,
-                    "something is mounted over it; a procfs without that is needed",
-                )
+            Error::new("can't open").object(format!("/proc/{path}")).because(errno).hint_if(
+                nix::errno::Errno::EXDEV,
+                "something is mounted over it; a procfs without that is needed",
+            )
         })
     }
 
@@ -70,9 +59,7 @@ impl Procfs {
         let mut file = std::fs::File::from(self.file(path, OFlags::WRONLY)?);
         match file.write(text.as_bytes()).or_fail_on(what, &object)? {
             written if written == text.len() => Ok(()),
-            _ => Err(Error::new(what)
-                .object(object)
-                .reason("written in part only")),
+            _ => Err(Error::new(what).object(object).reason("written in part only")),
         }
     }
 

@@ -13,12 +13,8 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// The one file that is executed for `word`: a failure to do so is final.
 pub fn find(word: &OsStr, path: Option<&OsStr>) -> Result<PathBuf> {
-    let failed = |errno, status| {
-        Error::new("can't execute")
-            .object(word)
-            .because(errno)
-            .with_status(status)
-    };
+    let failed =
+        |errno, status| Error::new("can't execute").object(word).because(errno).with_status(status);
     if word.is_empty() {
         return Err(failed(Errno::ENOENT, NOT_FOUND));
     }
@@ -28,11 +24,7 @@ pub fn find(word: &OsStr, path: Option<&OsStr>) -> Result<PathBuf> {
     let path = path.unwrap_or(OsStr::new(DEFAULT_PATH));
     let mut refused = None;
     for folder in path.as_bytes().split(|&byte| byte == b':') {
-        let folder = if folder.is_empty() {
-            OsStr::new(".")
-        } else {
-            OsStr::from_bytes(folder)
-        };
+        let folder = if folder.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(folder) };
         let candidate = Path::new(folder).join(word);
         if !is_file(&candidate) {
             continue;

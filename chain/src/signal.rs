@@ -69,10 +69,7 @@ impl Signal {
 
     /// The signal of that number, if there is one.
     pub fn from_number(number: i32) -> Option<Self> {
-        u8::try_from(number)
-            .ok()
-            .filter(|n| (1..=RTMAX).contains(n))
-            .map(Signal)
+        u8::try_from(number).ok().filter(|n| (1..=RTMAX).contains(n)).map(Signal)
     }
 
     /// Its number, 1 to 64.
@@ -118,10 +115,7 @@ impl FromStr for Signal {
         } else {
             None
         };
-        real_time
-            .filter(|n| (RTMIN..=RTMAX).contains(n))
-            .map(Signal)
-            .ok_or_else(unknown)
+        real_time.filter(|n| (RTMIN..=RTMAX).contains(n)).map(Signal).ok_or_else(unknown)
     }
 }
 
@@ -199,15 +193,9 @@ mod tests {
             ("RTMAX-1", 63),
             ("32", 32),
         ] {
-            assert_eq!(
-                text.parse::<Signal>().map(Signal::number),
-                Ok(number),
-                "{text}"
-            );
+            assert_eq!(text.parse::<Signal>().map(Signal::number), Ok(number), "{text}");
         }
-        for text in [
-            "", "0", "65", "-1", "RTMIN+31", "RTMAX-31", "RTMIN3", "NOPE", "SIG",
-        ] {
+        for text in ["", "0", "65", "-1", "RTMIN+31", "RTMAX-31", "RTMIN3", "NOPE", "SIG"] {
             assert!(text.parse::<Signal>().is_err(), "{text}");
         }
     }

@@ -66,20 +66,12 @@ fn is_ignored(signal: i32) -> bool {
 }
 
 fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
-    if result == -1 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// Ignores `signal`, or gives it its default disposition (sigaction(2)).
 pub fn set_ignored(signal: i32, ignored: bool) -> io::Result<()> {
-    let disposition = if ignored {
-        libc::SIG_IGN
-    } else {
-        libc::SIG_DFL
-    };
+    let disposition = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
     // SAFETY: an all-zero sigaction with SIG_IGN or SIG_DFL is valid and names no handler.
     let result = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -104,13 +96,7 @@ fn mask_call(new: Option<&u64>) -> io::Result<u64> {
     let new = new.map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: both pointers are null or valid for the eight bytes that the last argument names.
     checked(unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            new,
-            &mut old,
-            size_of::<u64>(),
-        )
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, new, &mut old, size_of::<u64>())
     })?;
     Ok(old)
 }
@@ -121,13 +107,7 @@ pub fn signalfd(mask: u64) -> io::Result<OwnedFd> {
     let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
     // SAFETY: `mask` lives through the call and has the eight bytes that the third argument names.
     let fd = checked(unsafe {
-        libc::syscall(
-            libc::SYS_signalfd4,
-            -1,
-            &raw const mask,
-            size_of::<u64>(),
-            flags,
-        )
+        libc::syscall(libc::SYS_signalfd4, -1, &raw const mask, size_of::<u64>(), flags)
     })?;
     // SAFETY: the kernel just gave this descriptor to us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
@@ -196,13 +176,7 @@ pub fn queue_signal(pidfd: BorrowedFd<'_>, signal: i32, value: u64) -> io::Resul
     };
     // SAFETY: `info` has the 128 bytes of a siginfo_t and lives through the call.
     checked(unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            signal,
-            &raw const info,
-            0,
-        )
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, &raw const info, 0)
     })
     .map(drop)
 }
@@ -264,12 +238,7 @@ pub fn set_close_on_exec(fd: RawFd, on: bool) -> io::Result<()> {
 pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     // SAFETY: CLOSE_RANGE_CLOEXEC closes nothing: it sets a flag.
     checked(unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
+        libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
     })
     .map(drop)
 }
@@ -308,13 +277,7 @@ pub fn fork(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
         }
         // SAFETY: without CLONE_VM the child gets its own copy of all memory and the same stack,
         // as with fork(2); the process has one thread, so no lock is held by another.
-        unsafe {
-            libc::syscall(
-                libc::SYS_clone3,
-                &raw mut args,
-                size_of::<libc::clone_args>(),
-            )
-        }
+        unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) }
     } else {
         // SAFETY: as above; a null stack means the caller's, and the third argument is where
         // x86_64 and aarch64 both store the pidfd.
@@ -356,10 +319,7 @@ pub fn signal_on_event(fd: BorrowedFd<'_>, pid: i32, signal: i32) -> io::Result<
     const F_SETSIG: i32 = 10;
     const F_SETOWN_EX: i32 = 15;
     const F_OWNER_PID: i32 = 1;
-    let owner = Owner {
-        kind: F_OWNER_PID,
-        pid,
-    };
+    let owner = Owner { kind: F_OWNER_PID, pid };
     let fd = fd.as_raw_fd();
     // SAFETY: F_SETOWN_EX reads a struct f_owner_ex, which `Owner` mirrors, during the call; the
     // other two take integers.
@@ -380,12 +340,7 @@ pub fn mount_setattr(
     clear: u64,
     propagation: u64,
 ) -> io::Result<()> {
-    let attributes = libc::mount_attr {
-        attr_set: set,
-        attr_clr: clear,
-        propagation,
-        userns_fd: 0,
-    };
+    let attributes = libc::mount_attr { attr_set: set, attr_clr: clear, propagation, userns_fd: 0 };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty C string and `attributes` has the size that is named.
     checked(unsafe {

@@ -61,19 +61,14 @@ fn refuse_privileged_start() -> Result<()> {
         || user != rustix::process::geteuid()
         || group != rustix::process::getegid()
     {
-        return Err(Error::new(
-            "refused to run setuid, setgid or with file capabilities",
-        ));
+        return Err(Error::new("refused to run setuid, setgid or with file capabilities"));
     }
     Ok(())
 }
 
 /// Prints help where it was asked for, and clap's message in our form where the usage is wrong.
 fn usage<T: Tool>(error: &clap::Error) -> ! {
-    if matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-    ) {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let status = if error.print().is_ok() { 0 } else { FAILED };
         sys::exit_now(status);
     }
@@ -82,22 +77,13 @@ fn usage<T: Tool>(error: &clap::Error) -> ! {
     let message = rendered.strip_prefix("error: ").unwrap_or(&rendered);
     // clap's first paragraph says what is wrong, its "tip:" lines what helps; the usage line and
     // the pointer to --help are one hint here.
-    let what = message
-        .split("\n\n")
-        .next()
-        .unwrap_or_default()
-        .replace('\n', " ");
-    let tip = message
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("tip: "));
+    let what = message.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    let tip = message.lines().find_map(|line| line.trim().strip_prefix("tip: "));
     let hint = match tip {
         Some(tip) => format!("{tip}; '{name} --help' lists the options"),
         None => format!("'{name} --help' lists the options"),
     };
-    fail(
-        &name,
-        &Error::new(what.split_whitespace().collect::<Vec<_>>().join(" ")).hint(hint),
-    )
+    fail(&name, &Error::new(what.split_whitespace().collect::<Vec<_>>().join(" ")).hint(hint))
 }
 
 fn fail(name: &str, error: &Error) -> ! {
@@ -120,8 +106,5 @@ pub fn print_warning(error: &Error) {
 fn own_name() -> String {
     let word = std::env::args_os().next().unwrap_or_default();
     let path = std::path::PathBuf::from(word);
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -46,14 +46,10 @@ impl Toolbox {
                 io::ErrorKind::NotFound => crate::error::NOT_FOUND,
                 _ => crate::error::NOT_EXECUTABLE,
             };
-            Error::new("can't execute")
-                .object(name)
-                .because(error)
-                .with_status(status)
-                .hint_if(
-                    nix::errno::Errno::ENOENT,
-                    "all tools of Catena must be installed in one folder",
-                )
+            Error::new("can't execute").object(name).because(error).with_status(status).hint_if(
+                nix::errno::Errno::ENOENT,
+                "all tools of Catena must be installed in one folder",
+            )
         };
         let result = match self {
             Toolbox::Detached(fd) => {
@@ -80,16 +76,9 @@ pub fn own_folder() -> Result<PathBuf> {
     let link = "/proc/self/exe";
     let path = std::fs::read_link(link)
         .or_fail_on("can't find our own tools by", link)
-        .map_err(|e| {
-            e.hint_if(
-                nix::errno::Errno::ENOENT,
-                "a procfs must be mounted at /proc",
-            )
-        })?;
+        .map_err(|e| e.hint_if(nix::errno::Errno::ENOENT, "a procfs must be mounted at /proc"))?;
     match path.parent() {
         Some(folder) if path.is_absolute() => Ok(folder.to_owned()),
-        _ => Err(Error::new("can't find our own tools by")
-            .object(link)
-            .reason("not a path")),
+        _ => Err(Error::new("can't find our own tools by").object(link).reason("not a path")),
     }
 }

@@ -1,2 +1,7 @@
-//! Not written yet.
-fn main() {}
+//! `mini-init`: see the library.
+
+#![forbid(unsafe_code)]
+
+fn main() {
+    chain::main::<init_tool::MiniInit>()
+}

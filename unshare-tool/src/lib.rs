@@ -1,1 +1,242 @@
-//! Not written yet.
+//! `ns-unshare`: creates namespaces and the id maps of a user namespace.
+
+#![forbid(unsafe_code)]
+
+mod loopback;
+mod maps;
+mod namespaces;
+mod outsider;
+mod range;
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+
+use chain::procfs::Procfs;
+use chain::signal::Signal;
+use chain::{Error, Fork, LinkArgs, Next, Result, ResultExt, Role, namespace};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
+
+use maps::{MapArgs, Maps};
+use namespaces::{Kind, Kinds};
+
+/// Create namespaces, all but time unless some are named, and run COMMAND in them
+#[derive(Debug, clap::Parser)]
+#[command(name = "ns-unshare", version)]
+pub struct NsUnshare {
+    /// New mount namespace
+    #[arg(short = 'm', long)]
+    mount: bool,
+    /// New PID namespace: COMMAND is its PID 1
+    #[arg(short = 'p', long)]
+    pid: bool,
+    /// New network namespace, with nothing but a loopback interface
+    #[arg(short = 'n', long)]
+    net: bool,
+    /// New UTS namespace (host name)
+    #[arg(short = 'u', long)]
+    uts: bool,
+    /// New IPC namespace
+    #[arg(short = 'i', long)]
+    ipc: bool,
+    /// New cgroup namespace
+    #[arg(short = 'C', long)]
+    cgroup: bool,
+    /// New user namespace
+    #[arg(short = 'U', long)]
+    user: bool,
+    /// New time namespace
+    #[arg(short = 'T', long)]
+    time: bool,
+
+    /// Don't make these new after all
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
+    share: Vec<Kind>,
+
+    /// The host name inside
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<OsString>,
+
+    #[command(flatten)]
+    maps: MapArgs,
+
+    /// What mounts made on the host afterwards do in a new mount namespace
+    #[arg(long, value_name = "MODE", default_value = "private")]
+    propagation: Propagation,
+
+    /// Mount a procfs of the new PID namespace at /proc (the default with --pid and --mount)
+    #[arg(long, overrides_with = "no_mount_proc")]
+    mount_proc: bool,
+    /// Don't
+    #[arg(long)]
+    no_mount_proc: bool,
+
+    /// What COMMAND gets when this process, its monitor, is ended by SIGKILL
+    #[arg(long, value_name = "SIGNAL", default_value = "KILL")]
+    kill_signal: Signal,
+
+    #[command(flatten)]
+    link: LinkArgs,
+}
+
+/// Mount propagation (mount_namespaces(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Propagation {
+    /// Nothing passes, in either direction
+    Private,
+    /// The host's mounts appear inside
+    Slave,
+    /// Mounts appear on both sides
+    Shared,
+    /// As the host has it
+    Unchanged,
+}
+
+impl chain::Tool for NsUnshare {
+    fn link(&self) -> &LinkArgs {
+        &self.link
+    }
+
+    fn run(self, next: Next) -> Result<Infallible> {
+        let kinds = self.kinds()?;
+        let procfs = Procfs::open()?;
+        let maps = kinds.has(Kind::User).then(|| self.maps.resolve(&procfs)).transpose()?;
+        let next = if kinds.has(Kind::Pid) {
+            let how = Fork {
+                namespaces: kinds.flags(),
+                death_signal: self.kill_signal,
+                ..Fork::default()
+            };
+            let write_maps = |pid: i32| match &maps {
+                Some(maps) => write_maps_of(maps, &procfs, pid),
+                None => Ok(()),
+            };
+            match next.fork(&how, write_maps).map_err(|error| kinds.explain(error))? {
+                Role::Child(next) => next,
+                Role::Monitor(monitor) => return monitor.run(|_| Ok(())),
+            }
+        } else {
+            enter(&kinds, maps.as_ref(), &procfs)?;
+            next
+        };
+        self.furnish(&kinds, maps.as_ref(), next)?.exec()
+    }
+}
+
+impl NsUnshare {
+    fn kinds(&self) -> Result<Kinds> {
+        let asked = [
+            (self.mount, Kind::Mount),
+            (self.pid, Kind::Pid),
+            (self.net, Kind::Net),
+            (self.uts, Kind::Uts),
+            (self.ipc, Kind::Ipc),
+            (self.cgroup, Kind::Cgroup),
+            (self.user, Kind::User),
+            (self.time, Kind::Time),
+        ];
+        let asked: Vec<Kind> =
+            asked.into_iter().filter(|(on, _)| *on).map(|(_, kind)| kind).collect();
+        let kinds = Kinds::chosen(&asked, &self.share);
+        let needs = |option: &str, kind: &str| {
+            Err(Error::new(format!("{option} needs a new {kind} namespace"))
+                .hint(format!("add --{kind}")))
+        };
+        if self.hostname.is_some() && !kinds.has(Kind::Uts) {
+            return needs("--hostname", "uts");
+        }
+        if self.mount_proc && !kinds.has(Kind::Mount) {
+            return needs("--mount-proc", "mount");
+        }
+        if self.mount_proc && !kinds.has(Kind::Pid) {
+            return needs("--mount-proc", "pid");
+        }
+        Ok(kinds)
+    }
+
+    /// What is done inside, before the next link.
+    fn furnish(&self, kinds: &Kinds, maps: Option<&Maps>, mut next: Next) -> Result<Next> {
+        if let Some(maps) = maps {
+            next.change_credentials(|| maps.enter())?;
+        }
+        if let Some(name) = &self.hostname {
+            nix::unistd::sethostname(name).or_fail_on("can't set the host name", name)?;
+        }
+        if kinds.has(Kind::Net) {
+            loopback::bring_up()?;
+        }
+        if kinds.has(Kind::Mount) {
+            self.propagation.set()?;
+            if kinds.has(Kind::Pid) && !self.no_mount_proc {
+                mount_proc()?;
+            }
+            let procfs = Procfs::open()?;
+            // Without a procfs of this PID namespace nothing can be shown to the links to come.
+            let own = procfs.own_id().ok();
+            let inode =
+                own.map(|own| namespace::open(&procfs, &own, "mnt").and_then(namespace::inode));
+            next.set_mount_namespace(inode.transpose()?);
+        }
+        Ok(next)
+    }
+}
+
+impl Propagation {
+    fn set(self) -> Result<()> {
+        let flag = match self {
+            Propagation::Private => MsFlags::MS_PRIVATE,
+            Propagation::Slave => MsFlags::MS_SLAVE,
+            Propagation::Shared => MsFlags::MS_SHARED,
+            Propagation::Unchanged => return Ok(()),
+        };
+        mount(None::<&str>, "/", None::<&str>, flag | MsFlags::MS_REC, None::<&str>)
+            .or_fail_on("can't set the mount propagation of", "/")
+    }
+}
+
+fn mount_proc() -> Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)
+        .or_fail_on("can't mount a procfs at", "/proc")
+        .map_err(|error| {
+            error.hint_if(
+                chain::Errno::EPERM,
+                "inside another container parts of /proc are masked, and the kernel then allows no new one: --no-mount-proc",
+            )
+        })
+}
+
+/// The monitor's side: the child is one of its PID namespace, which /proc must be of too.
+fn write_maps_of(maps: &Maps, procfs: &Procfs, pid: i32) -> Result<()> {
+    if procfs.own_id()? != std::process::id().to_string() {
+        return Err(Error::new("can't map ids")
+            .object("/proc")
+            .reason("it belongs to another PID namespace"));
+    }
+    maps.write(procfs, &pid.to_string())
+}
+
+/// Enters the namespaces without a fork.
+fn enter(kinds: &Kinds, maps: Option<&Maps>, procfs: &Procfs) -> Result<()> {
+    let unshare = || {
+        let flags = CloneFlags::from_bits_retain(kinds.flags() as i32);
+        unshare(flags).or_fail("can't create namespaces").map_err(|error| kinds.explain(error))
+    };
+    let own = procfs.own_id()?;
+    match maps {
+        Some(maps) if maps.need_outsider() => outsider::run(unshare, || maps.write(procfs, &own))?,
+        Some(maps) => {
+            unshare()?;
+            maps.write(procfs, &own)?;
+        }
+        None => unshare()?,
+    }
+    if kinds.has(Kind::Time) {
+        // unshare(2) puts only children into it.
+        let time = namespace::open(procfs, &own, "time_for_children")?;
+        setns(time.as_fd(), CloneFlags::from_bits_retain(libc::CLONE_NEWTIME))
+            .or_fail("can't enter the time namespace")?;
+    }
+    Ok(())
+}

@@ -1,2 +1,7 @@
-//! Not written yet.
-fn main() {}
+//! `ns-unshare`: see the library.
+
+#![forbid(unsafe_code)]
+
+fn main() {
+    chain::main::<unshare_tool::NsUnshare>()
+}

@@ -1,0 +1,164 @@
+//! Giving privileges up, in the one order that works, and reading every one of them back.
+
+use chain::{Errno, Error, Result, ResultExt};
+use rustix::process::{Gid, Uid, getgroups};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set,
+    capability_is_in_bounding_set, clear_ambient_capability_set,
+    configure_capability_in_ambient_set, no_new_privs, remove_capability_from_bounding_set,
+    set_capabilities, set_keep_capabilities, set_no_new_privs, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
+};
+
+use crate::capability;
+
+/// What the process is to become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// User and group id, if they change.
+    pub ids: Option<(u32, u32)>,
+    /// Supplementary groups; `None` keeps those that there are.
+    pub groups: Option<Vec<u32>>,
+    /// What is left of the capabilities.
+    pub capabilities: CapabilitySet,
+}
+
+impl Target {
+    /// Becomes it. The bounding set goes first, while CAP_SETPCAP is held, and the capabilities
+    /// last, since the ids need CAP_SETGID and CAP_SETUID.
+    pub fn become_it(&self) -> Result<()> {
+        limit_bounding_set(self.capabilities)?;
+        if let Some(groups) = &self.groups {
+            let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+            set_groups(&groups)?;
+        }
+        if let Some((uid, gid)) = self.ids {
+            set_ids(Uid::from_raw(uid), Gid::from_raw(gid))?;
+        }
+        limit_sets(self.capabilities)?;
+        set_no_new_privs(true).or_fail("can't set no_new_privs")?;
+        self.check()
+    }
+
+    /// Reads back all that was set.
+    fn check(&self) -> Result<()> {
+        let what = "can't read back the privileges that are left";
+        let differs = |what: &str| {
+            Err(Error::new("not dropped").object(what).reason("the kernel says otherwise"))
+        };
+        if let Some((uid, gid)) = self.ids {
+            let now = nix::unistd::getresuid().or_fail(what)?;
+            if [now.real, now.effective, now.saved].iter().any(|id| id.as_raw() != uid) {
+                return differs("user id");
+            }
+            let now = nix::unistd::getresgid().or_fail(what)?;
+            if [now.real, now.effective, now.saved].iter().any(|id| id.as_raw() != gid) {
+                return differs("group id");
+            }
+        }
+        if let Some(groups) = &self.groups {
+            let mut now: Vec<u32> = getgroups().or_fail(what)?.iter().map(|g| g.as_raw()).collect();
+            let mut wanted = groups.clone();
+            now.sort_unstable();
+            wanted.sort_unstable();
+            if now != wanted {
+                return differs("supplementary groups");
+            }
+        }
+        let sets = capabilities(None).or_fail(what)?;
+        let left = self.capabilities;
+        let inherited = inheritable(left);
+        if sets.permitted != left || sets.effective != left || sets.inheritable != inherited {
+            return differs("capabilities");
+        }
+        for single in known_capabilities()? {
+            if capability_is_in_bounding_set(single).or_fail(what)? != left.contains(single) {
+                return differs("bounding set");
+            }
+            if capability_is_in_ambient_set(single).or_fail(what)? != inherited.contains(single) {
+                return differs("ambient set");
+            }
+        }
+        if !no_new_privs().or_fail(what)? {
+            return differs("no_new_privs");
+        }
+        Ok(())
+    }
+}
+
+/// Every capability that this kernel knows, one at a time: up to the first that
+/// PR_CAPBSET_READ calls invalid, whatever this program has names for.
+fn known_capabilities() -> Result<Vec<CapabilitySet>> {
+    let mut known = Vec::new();
+    for number in 0..u64::BITS {
+        let single = CapabilitySet::from_bits_retain(1 << number);
+        match capability_is_in_bounding_set(single) {
+            Ok(_) => known.push(single),
+            Err(rustix::io::Errno::INVAL) => break,
+            Err(errno) => return Err(errno).or_fail("can't read the bounding set"),
+        }
+    }
+    Ok(known)
+}
+
+/// Root gets its capabilities at exec from the bounding set; another user only from the ambient
+/// set, which can hold what is inheritable (capabilities(7)).
+fn inheritable(left: CapabilitySet) -> CapabilitySet {
+    if rustix::process::geteuid().is_root() { CapabilitySet::empty() } else { left }
+}
+
+fn limit_bounding_set(left: CapabilitySet) -> Result<()> {
+    for single in known_capabilities()?.into_iter().filter(|single| !left.contains(*single)) {
+        let what = "can't drop from the bounding set";
+        if capability_is_in_bounding_set(single).or_fail(what)? {
+            remove_capability_from_bounding_set(single)
+                .or_fail_on(what, capability::names(single))
+                .map_err(|error| {
+                    error.hint_if(
+                        Errno::EPERM,
+                        "this needs CAP_SETPCAP, which a user namespace gives: put ns-unshare before it",
+                    )
+                })?;
+        }
+    }
+    Ok(())
+}
+
+fn set_groups(groups: &[Gid]) -> Result<()> {
+    // Where setgroups(2) is denied (user_namespaces(7)) nothing can be dropped, which is fine if
+    // nothing is there.
+    if getgroups().or_fail("can't read the supplementary groups")? == groups {
+        return Ok(());
+    }
+    set_thread_groups(groups).or_fail("can't set the supplementary groups").map_err(|error| match error.errno() {
+        Some(Errno::EPERM) => error.hint(
+            "setgroups(2) is denied in a user namespace that was mapped without privilege: --keep-groups leaves them as they are; ns-unshare --map-auto allows it",
+        ),
+        Some(Errno::EINVAL) => error.hint("a group is not mapped in this user namespace"),
+        _ => error,
+    })
+}
+
+fn set_ids(uid: Uid, gid: Gid) -> Result<()> {
+    let unmapped = "it is not mapped in this user namespace: ns-unshare --map-auto, or --map-users and --map-groups, map more than one";
+    set_thread_res_gid(gid, gid, gid)
+        .or_fail_on("can't become group", gid.to_string())
+        .map_err(|error| error.hint_if(Errno::EINVAL, unmapped))?;
+    set_keep_capabilities(true).or_fail("can't keep the capabilities over the change of user")?;
+    set_thread_res_uid(uid, uid, uid)
+        .or_fail_on("can't become user", uid.to_string())
+        .map_err(|error| error.hint_if(Errno::EINVAL, unmapped))?;
+    set_keep_capabilities(false).or_fail("can't reset PR_SET_KEEPCAPS")
+}
+
+fn limit_sets(left: CapabilitySet) -> Result<()> {
+    clear_ambient_capability_set().or_fail("can't clear the ambient set")?;
+    let inherited = inheritable(left);
+    let sets = CapabilitySets { effective: left, permitted: left, inheritable: inherited };
+    set_capabilities(None, sets).or_fail("can't set the capabilities")?;
+    for single in known_capabilities()?.into_iter().filter(|single| inherited.contains(*single)) {
+        configure_capability_in_ambient_set(single, true)
+            .or_fail_on("can't keep for the app", capability::names(single))?;
+    }
+    Ok(())
+}

@@ -43,9 +43,7 @@ fn first(bytes: &[u8]) -> Option<(i32, i32, &[u8], &[u8])> {
 }
 
 fn numbers(bytes: &[u8]) -> impl Iterator<Item = i32> {
-    bytes
-        .chunks_exact(4)
-        .filter_map(|four| Some(i32::from_ne_bytes(four.try_into().ok()?)))
+    bytes.chunks_exact(4).filter_map(|four| Some(i32::from_ne_bytes(four.try_into().ok()?)))
 }
 
 #[cfg(test)]
@@ -70,10 +68,7 @@ mod tests {
     fn descriptors_and_sender() {
         let mut bytes = entry(SCM_CREDENTIALS, &[42, 0, 0]);
         bytes.extend(entry(SCM_RIGHTS, &[5, 6, 7]));
-        let expected = Control {
-            descriptors: vec![5, 6, 7],
-            sender: 42,
-        };
+        let expected = Control { descriptors: vec![5, 6, 7], sender: 42 };
         assert_eq!(parse(&words(&bytes), bytes.len()), expected);
     }
 

@@ -23,7 +23,8 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 
 use chain::monitor::{Monitor, Source};
-use chain::{Error, Fork, LinkArgs, Next, Result, ResultExt, Role, Status, Tool, sys};
+use chain::signal::Given;
+use chain::{Error, Fork, LinkArgs, Next, Result, ResultExt, Role, Tool, sys};
 use clap::Parser;
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -76,7 +77,7 @@ impl Tool for NotifyBridge {
         let inside = Inside::create(next.environment())?;
         next.environment().set("NOTIFY_SOCKET", inside.path());
         let environment = next.environment().clone();
-        let given = next.given();
+        let given = Given::at_start().or_fail("can't read the signal mask")?;
         let newline = self.ready.ready_fd.map(|_| pipe_with(PipeFlags::CLOEXEC));
         let (read, write) = newline.transpose().or_fail("can't make a pipe")?.unzip();
 
@@ -96,20 +97,18 @@ impl Tool for NotifyBridge {
                 let looks = probe::start(&self.ready, monitor.child(), &environment, given)?;
                 let path = inside.path().to_owned();
                 let signs = read.into_iter().chain(looks);
-                let signs = signs.map(|pipe| Sign::new(pipe, path.clone())).collect();
-                let readiness = Readiness {
-                    is_ready: Rc::default(),
-                    notify,
-                };
-                self.serve(monitor, inside, outside, readiness, signs)?
-                    .mirror()
+                let token = place::random_name(32)?.into_bytes();
+                let sign = |pipe| Sign::new(pipe, path.clone(), token.clone());
+                let signs = signs.map(sign).collect();
+                let readiness = Readiness { is_ready: Rc::default(), notify, token };
+                self.serve(monitor, inside, outside, readiness, signs)
             }
         }
     }
 }
 
 impl NotifyBridge {
-    /// Relays until the chain has ended, and says how.
+    /// Relays until the chain has ended, and ends as it did.
     fn serve(
         &self,
         mut monitor: Monitor,
@@ -117,7 +116,7 @@ impl NotifyBridge {
         outside: Option<Outside>,
         readiness: Readiness,
         mut signs: Vec<Sign>,
-    ) -> Result<Status> {
+    ) -> Result<Infallible> {
         let has_passed = Rc::new(Cell::new(false));
         let is_ready = Rc::clone(&readiness.is_ready);
         let policy = Policy::new(&self.allow, &self.deny, self.fdstore);
@@ -130,11 +129,9 @@ impl NotifyBridge {
         let status = monitor.wait(&mut sources)?;
         relay.finish();
         match timeout.filter(|_| has_passed.get()) {
-            None => Ok(status),
-            Some(timeout) => Err(Error::new("ended the app").reason(format!(
-                "it was not ready after {} s",
-                timeout.as_secs_f64()
-            ))),
+            None => monitor.finish(status),
+            Some(timeout) => Err(Error::new("ended the app")
+                .reason(format!("it was not ready after {} s", timeout.as_secs_f64()))),
         }
     }
 }
@@ -142,10 +139,7 @@ impl NotifyBridge {
 /// A copy of a descriptor that this process was given, which the chain does not get.
 fn duplicate(fd: RawFd) -> Result<OwnedFd> {
     let what = "can't use descriptor";
-    let given = sys::borrow(fd).ok_or_else(|| {
-        Error::new(what)
-            .object(fd.to_string())
-            .reason("it is not open")
-    })?;
+    let given = sys::borrow(fd)
+        .ok_or_else(|| Error::new(what).object(fd.to_string()).reason("it is not open"))?;
     rustix::io::fcntl_dupfd_cloexec(given, 3).or_fail_on(what, fd.to_string())
 }

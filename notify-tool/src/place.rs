@@ -47,11 +47,7 @@ impl Place {
             match private_folder(&path) {
                 Ok(folder) => {
                     remove_stale(&parent);
-                    return Ok(Place {
-                        path: path.join(&socket),
-                        folder,
-                        removed: false,
-                    });
+                    return Ok(Place { path: path.join(&socket), folder, removed: false });
                 }
                 Err(errno) => refused = Error::new(what).object(parent).because(errno),
             }
@@ -175,7 +171,7 @@ pub fn by_descriptor(
 }
 
 /// A name of this many hexadecimal digits that nobody can guess.
-fn random_name(digits: usize) -> Result<String> {
+pub fn random_name(digits: usize) -> Result<String> {
     let mut random = vec![0_u8; digits / 2];
     let flags = rustix::rand::GetRandomFlags::empty();
     rustix::rand::getrandom(&mut random[..], flags).or_fail("can't get random bytes")?;

@@ -74,12 +74,10 @@ impl Policy {
     }
 
     fn allows(&self, key: &str) -> bool {
-        self.allowed
-            .iter()
-            .any(|allowed| match allowed.strip_suffix('*') {
-                Some(prefix) => key.starts_with(prefix),
-                None => key == allowed,
-            })
+        self.allowed.iter().any(|allowed| match allowed.strip_suffix('*') {
+            Some(prefix) => key.starts_with(prefix),
+            None => key == allowed,
+        })
     }
 }
 
@@ -99,10 +97,7 @@ pub fn known_key(key: &str) -> Result<String, String> {
 impl Judge {
     /// Nothing has been sent yet.
     pub fn new(policy: Policy) -> Self {
-        Judge {
-            policy,
-            stored: BTreeMap::new(),
-        }
+        Judge { policy, stored: BTreeMap::new() }
     }
 
     /// What becomes of a datagram with this many descriptors, all of a kind that can be stored.
@@ -132,13 +127,9 @@ impl Judge {
         Ok(verdict)
     }
 
-    /// A message of this process's own, which no policy concerns.
-    pub fn of_our_own(datagram: &[u8]) -> Verdict {
-        Verdict {
-            text: datagram.to_vec(),
-            ready: datagram == b"READY=1",
-            ..Verdict::default()
-        }
+    /// What another sign of readiness comes to; no policy concerns it.
+    pub fn ready() -> Verdict {
+        Verdict { text: b"READY=1".to_vec(), ready: true, ..Verdict::default() }
     }
 
     /// systemd wants it alone, with one descriptor, whose end tells the sender that all before it
@@ -152,10 +143,7 @@ impl Judge {
                 ..Verdict::default()
             };
         }
-        Verdict {
-            denied: (!allowed).then_some("BARRIER"),
-            ..Verdict::default()
-        }
+        Verdict { denied: (!allowed).then_some("BARRIER"), ..Verdict::default() }
     }
 
     /// Keeps count of the descriptor store; says whether this message leaves it within bounds.
@@ -200,25 +188,16 @@ mod tests {
 
     fn text(judge: &mut Judge, datagram: &str, descriptors: usize) -> (String, bool) {
         let verdict = judge.judge(datagram.as_bytes(), descriptors).unwrap();
-        (
-            String::from_utf8(verdict.text).unwrap(),
-            verdict.descriptors,
-        )
+        (String::from_utf8(verdict.text).unwrap(), verdict.descriptors)
     }
 
     #[test]
     fn only_what_is_allowed() {
         let mut judge = judge(0);
         for (sent, passed) in [
-            (
-                "READY=1\nMAINPID=1\nSTATUS=a\nNOTIFYACCESS=all",
-                "READY=1\nSTATUS=a",
-            ),
+            ("READY=1\nMAINPID=1\nSTATUS=a\nNOTIFYACCESS=all", "READY=1\nSTATUS=a"),
             ("STATUS=x\rMAINPID=1", "STATUS=x"),
-            (
-                "RELOADING=1\nMONOTONIC_USEC=5",
-                "RELOADING=1\nMONOTONIC_USEC=5",
-            ),
+            ("RELOADING=1\nMONOTONIC_USEC=5", "RELOADING=1\nMONOTONIC_USEC=5"),
             ("X_OWN=1\nXOWN=1", "X_OWN=1"),
             ("UNKNOWN=1", ""),
             ("FDSTORE=1\nFDNAME=a", ""),
@@ -240,20 +219,9 @@ mod tests {
     #[test]
     fn a_barrier_stands_alone() {
         let mut judge = judge(9);
-        assert_eq!(
-            text(&mut judge, "BARRIER=1", 1),
-            ("BARRIER=1".to_owned(), true)
-        );
-        for (sent, descriptors) in [
-            ("BARRIER=1", 0),
-            ("BARRIER=1", 2),
-            ("BARRIER=1\nREADY=1", 1),
-        ] {
-            assert_eq!(
-                text(&mut judge, sent, descriptors),
-                (String::new(), false),
-                "{sent}"
-            );
+        assert_eq!(text(&mut judge, "BARRIER=1", 1), ("BARRIER=1".to_owned(), true));
+        for (sent, descriptors) in [("BARRIER=1", 0), ("BARRIER=1", 2), ("BARRIER=1\nREADY=1", 1)] {
+            assert_eq!(text(&mut judge, sent, descriptors), (String::new(), false), "{sent}");
         }
     }
 
@@ -264,10 +232,7 @@ mod tests {
         assert!(!text(&mut judge, "FDSTORE=1\nFDNAME=b", 2).1);
         assert!(text(&mut judge, "FDSTORE=1", 1).1);
         assert_eq!(text(&mut judge, "FDSTORE=1\nSTATUS=x", 1).0, "STATUS=x");
-        assert_eq!(
-            text(&mut judge, "FDSTOREREMOVE=1\nFDNAME=a", 0).0,
-            "FDSTOREREMOVE=1\nFDNAME=a"
-        );
+        assert_eq!(text(&mut judge, "FDSTOREREMOVE=1\nFDNAME=a", 0).0, "FDSTOREREMOVE=1\nFDNAME=a");
         assert!(text(&mut judge, "FDSTORE=1", 2).1);
         assert!(!text(&mut judge, "FDSTORE=1", 1).1);
     }

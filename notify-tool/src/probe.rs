@@ -58,12 +58,13 @@ pub fn start(
 fn fork(look: Look, child: i32, environment: &Environment, given: Given) -> Result<OwnedFd> {
     let what = "can't watch for readiness";
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).or_fail(what)?;
+    let parent = std::process::id();
     match sys::fork(0, None).or_fail(what)? {
         Forked::Parent { .. } => Ok(read),
         Forked::Child => {
             drop(read);
             let watch = || -> Result<()> {
-                nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).or_fail(what)?;
+                die_with(parent)?;
                 given.restore(given.mask).or_fail(what)?;
                 look.wait(child, environment)?;
                 rustix::io::write(&write, b"\n").or_fail(what).map(drop)
@@ -110,6 +111,16 @@ impl Look {
     }
 }
 
+/// Ends this process with its parent, even if that is gone already.
+fn die_with(parent: u32) -> Result<()> {
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
+        .or_fail("can't arrange to die with the monitor")?;
+    match std::os::unix::process::parent_id() == parent {
+        true => Ok(()),
+        false => sys::exit_now(0),
+    }
+}
+
 /// Moves this process into the app's network namespace: by way of the user namespace that owns it,
 /// where this one's capabilities don't count.
 fn enter_network(procfs: &Procfs, app: i32) -> Result<()> {
@@ -123,9 +134,7 @@ fn enter_network(procfs: &Procfs, app: i32) -> Result<()> {
         return Ok(());
     }
     let owner = sys::owning_user_namespace(theirs.as_fd()).or_fail(what)?;
-    leash::rearm(None, || {
-        setns(owner, CloneFlags::CLONE_NEWUSER).or_fail(what)
-    })?;
+    leash::rearm(None, || setns(owner, CloneFlags::CLONE_NEWUSER).or_fail(what))?;
     setns(&theirs, CloneFlags::CLONE_NEWNET).or_fail(what)
 }
 
@@ -138,11 +147,11 @@ fn find(procfs: &Procfs, app: i32, path: &Path) -> Option<OwnedFd> {
 
 fn succeeds(command: &CString, app: i32, environment: &Environment) -> Result<bool> {
     let shell = c"/bin/sh";
+    let parent = std::process::id();
     match sys::fork(0, None).or_fail("can't fork")? {
         Forked::Child => {
             let run = || -> Result<()> {
-                nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
-                    .or_fail("can't arrange to die with the monitor")?;
+                die_with(parent)?;
                 for number in [0, 1] {
                     let null = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty())
                         .or_fail_on("can't open", "/dev/null")?;
@@ -163,10 +172,7 @@ fn succeeds(command: &CString, app: i32, environment: &Environment) -> Result<bo
             sys::exit_now(127)
         }
         Forked::Parent { pid, pidfd } => {
-            let mut ended = [rustix::event::PollFd::new(
-                &pidfd,
-                rustix::event::PollFlags::IN,
-            )];
+            let mut ended = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
             while rustix::event::poll(&mut ended, None).is_err() {}
             match sys::wait_any() {
                 Ok(Some((ended, change))) if ended == pid => Ok(change == Change::Exited(0)),

@@ -14,13 +14,11 @@ const ATTEMPTS: usize = 4;
 /// A sender of a message, as this process sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// This process.
-    Own,
     /// The app itself: the first process below our own tools.
     App,
     /// Another process of the container.
     Container,
-    /// No descendant of this process.
+    /// No descendant of this process, which itself sends nothing there.
     Stranger,
     /// It has ended already.
     Gone,
@@ -52,17 +50,12 @@ impl Processes {
     /// Who `pid` is. The way up from it ends at this process for all that the container has
     /// started, orphans included, since this process adopts those.
     pub fn origin(&self, pid: i32) -> Origin {
-        if pid == self.own {
-            return Origin::Own;
-        }
-        if pid <= 0 {
+        if pid <= 0 || pid == self.own {
             return Origin::Stranger;
         }
         // A parent may end just as it is looked at; its children have another one then.
         let mut attempts = (0..ATTEMPTS).map(|_| self.way_up(pid));
-        attempts
-            .find_map(|origin| origin)
-            .unwrap_or(Origin::Stranger)
+        attempts.find_map(|origin| origin).unwrap_or(Origin::Stranger)
     }
 
     fn way_up(&self, pid: i32) -> Option<Origin> {
@@ -72,11 +65,7 @@ impl Processes {
         let mut is_app = !self.is_tool(pid);
         for _ in 0..MAX_DEPTH {
             if parent == self.own {
-                let origin = if is_app {
-                    Origin::App
-                } else {
-                    Origin::Container
-                };
+                let origin = if is_app { Origin::App } else { Origin::Container };
                 return Some(origin);
             }
             if parent == 0 {
@@ -94,10 +83,7 @@ impl Processes {
         if !self.is_tool(pid) {
             return self.parent(pid).map(|_| pid);
         }
-        let children = self
-            .procfs
-            .read(&format!("{pid}/task/{pid}/children"))
-            .ok()?;
+        let children = self.procfs.read(&format!("{pid}/task/{pid}/children")).ok()?;
         let mut children = children.split_ascii_whitespace();
         children.find_map(|child| self.app(child.parse().ok()?))
     }
@@ -128,9 +114,7 @@ impl Processes {
     /// Its id in its own PID namespace, the last of those that it has.
     fn own_pid(&self, pid: i32) -> Option<i32> {
         let status = self.procfs.read(&format!("{pid}/status")).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("NSpid:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
         line.split_ascii_whitespace().next_back()?.parse().ok()
     }
 

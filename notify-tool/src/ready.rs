@@ -3,7 +3,7 @@
 //!
 //! Each sign is a pipe on which a newline means ready: the app writes it itself, or a process of
 //! ours that looks again and again (in the container's own network, if that is another). The
-//! bridge then sends READY=1 to the socket inside, as the app would.
+//! bridge then sends itself a message that the relay takes for READY=1, in its turn.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -69,8 +69,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.parse() {
         return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
     }
-    text.parse()
-        .map_err(|_| "expected PORT, ADDRESS:PORT or [IPV6]:PORT".into())
+    text.parse().map_err(|_| "expected PORT, ADDRESS:PORT or [IPV6]:PORT".into())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -86,20 +85,20 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub struct Sign {
     pipe: Option<OwnedFd>,
     inside: PathBuf,
+    token: Vec<u8>,
 }
 
 impl Sign {
-    /// `inside` is the path of the socket to send READY=1 to.
-    pub fn new(pipe: OwnedFd, inside: PathBuf) -> Self {
-        let pipe = Some(pipe);
-        Sign { pipe, inside }
+    /// `token` is what the relay behind the socket `inside` takes for the sign.
+    pub fn new(pipe: OwnedFd, inside: PathBuf, token: Vec<u8>) -> Self {
+        Sign { pipe: Some(pipe), inside, token }
     }
 
     fn announce(&self) -> rustix::io::Result<()> {
         let flags = SocketFlags::CLOEXEC;
         let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
         let address = SocketAddrUnix::new(&self.inside)?;
-        sendto(&socket, b"READY=1", SendFlags::DONTWAIT, &address).map(drop)
+        sendto(&socket, &self.token, SendFlags::DONTWAIT, &address).map(drop)
     }
 }
 
@@ -148,12 +147,7 @@ impl Deadline {
         has_passed: Rc<Cell<bool>>,
     ) -> Result<Self> {
         let timer = after.map(timer).transpose().or_fail("can't make a timer")?;
-        Ok(Deadline {
-            timer,
-            child,
-            is_ready,
-            has_passed,
-        })
+        Ok(Deadline { timer, child, is_ready, has_passed })
     }
 }
 
@@ -161,14 +155,8 @@ fn timer(after: Duration) -> rustix::io::Result<OwnedFd> {
     let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
     let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
     let once = Itimerspec {
-        it_interval: Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        },
-        it_value: Timespec {
-            tv_sec: after.as_secs() as i64,
-            tv_nsec: after.subsec_nanos().into(),
-        },
+        it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+        it_value: Timespec { tv_sec: after.as_secs() as i64, tv_nsec: after.subsec_nanos().into() },
     };
     timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once)?;
     Ok(timer)

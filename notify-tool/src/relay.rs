@@ -62,6 +62,8 @@ pub struct Readiness {
     pub is_ready: Rc<Cell<bool>>,
     /// Gets a newline then, as s6 has it.
     pub notify: Option<OwnedFd>,
+    /// The message by which this process tells itself so: nobody else knows it.
+    pub token: Vec<u8>,
 }
 
 impl Relay {
@@ -125,27 +127,21 @@ impl Relay {
         if received.is_cut {
             return Err("it is too long, or its descriptors could not be received".into());
         }
-        let is_own = match self.processes.origin(received.sender) {
-            Origin::Own => true,
-            Origin::App => {
-                self.app = Some(received.sender);
-                false
-            }
+        if received.bytes == self.readiness.token {
+            return Ok(Judge::ready());
+        }
+        match self.processes.origin(received.sender) {
+            Origin::App => self.app = Some(received.sender),
             // Only those inside were told the address, and what one of them said last counts.
-            Origin::Gone if self.app == Some(received.sender) => false,
-            Origin::Container | Origin::Gone if self.senders == Senders::All => false,
+            Origin::Gone if self.app == Some(received.sender) => {}
+            Origin::Container | Origin::Gone if self.senders == Senders::All => {}
             Origin::Container | Origin::Gone => return Err("it is not the app's".into()),
             Origin::Stranger => return Err("it is of a process outside".into()),
-        };
-        if is_own {
-            return Ok(Judge::of_our_own(&received.bytes));
         }
         if received.descriptors.iter().any(leads_out) {
             return Err("it holds a directory, an O_PATH descriptor or a namespace".into());
         }
-        let judged = self
-            .judge
-            .judge(&received.bytes, received.descriptors.len());
+        let judged = self.judge.judge(&received.bytes, received.descriptors.len());
         judged.map_err(|malformed| malformed.to_string())
     }
 

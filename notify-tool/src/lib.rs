@@ -8,6 +8,7 @@
 
 pub mod control;
 mod inside;
+mod listen;
 pub mod message;
 mod outside;
 mod place;
@@ -27,6 +28,8 @@ use chain::signal::Given;
 use chain::{Error, Fork, LinkArgs, Next, Result, ResultExt, Role, Tool, sys};
 use clap::Parser;
 use rustix::pipe::{PipeFlags, pipe_with};
+
+pub use crate::listen::ListenFds;
 
 use crate::inside::Inside;
 use crate::outside::Outside;

@@ -2,9 +2,12 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+
+use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::descriptors;
 use crate::environment::Environment;
@@ -128,6 +131,62 @@ impl Next {
     /// Whether the toolbox has been detached already by a link before.
     pub fn has_detached_toolbox(&self) -> bool {
         matches!(self.toolbox, Toolbox::Detached(_))
+    }
+
+    /// Lets the app inherit `fds` under the numbers from `first` on, in that order. Our own
+    /// descriptors make room; the caller must own no other of those numbers.
+    pub fn give(&mut self, first: RawFd, fds: Vec<OwnedFd>) -> Result<()> {
+        let numbers = self.place(first, fds)?;
+        self.keep.extend(numbers);
+        Ok(())
+    }
+
+    /// Hands on sockets with their names as systemd does (sd_listen_fds(3)), after those that this
+    /// process was itself handed. The caller must own no other descriptor of the numbers from 3 on.
+    pub fn listen(&mut self, names: &[String], sockets: Vec<OwnedFd>) -> Result<()> {
+        let given = self.listen.len();
+        let mut all: Vec<String> = match self.environment.get("LISTEN_FDNAMES") {
+            Some(list) if given > 0 => list.to_string_lossy().split(':').map(Into::into).collect(),
+            _ => Vec::new(),
+        };
+        all.resize(given, "unknown".to_owned());
+        all.extend_from_slice(names);
+        let numbers = self.place(descriptors::LISTEN_FDS_START + given as RawFd, sockets)?;
+        self.listen.extend(numbers);
+        self.environment.set("LISTEN_FDS", self.listen.len().to_string());
+        self.environment.set("LISTEN_FDNAMES", all.join(":"));
+        self.environment.set("LISTEN_PID", std::process::id().to_string());
+        self.environment.remove("LISTEN_PIDFDID");
+        Ok(())
+    }
+
+    fn place(&mut self, first: RawFd, fds: Vec<OwnedFd>) -> Result<Range<RawFd>> {
+        let what = "can't hand on descriptor";
+        let numbers = first..first + fds.len() as RawFd;
+        for number in numbers.clone() {
+            if self.keep.contains(&number) || self.listen.contains(&number) {
+                let error = Error::new(what).object(number.to_string());
+                return Err(error.reason("another one has that number already"));
+            }
+        }
+        let above = |fd: &OwnedFd| -> Result<OwnedFd> {
+            let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(numbers.end)).or_fail(what)?;
+            sys::adopt(number).or_fail(what)
+        };
+        let toolbox = match &mut self.toolbox {
+            Toolbox::Detached(folder) => Some(folder),
+            Toolbox::BesideThis => None,
+        };
+        let terminal = self.terminal.as_mut().map(Terminal::descriptor);
+        for own in self.leash.iter_mut().chain(toolbox).chain(terminal) {
+            *own = above(own)?;
+        }
+        let moved: Vec<OwnedFd> = fds.iter().map(above).collect::<Result<_>>()?;
+        drop(fds);
+        for (fd, number) in moved.into_iter().zip(numbers.clone()) {
+            sys::place(fd, number).or_fail_on(what, number.to_string())?;
+        }
+        Ok(numbers)
     }
 
     /// Runs `change`, which changes credentials, without coming loose from the monitor.

@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// What the process was given before Rust's runtime changed it: the runtime ignores SIGPIPE and
@@ -215,6 +215,16 @@ pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: it is open, and the caller names a descriptor that was handed to this process and
     // that no other value here owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Gives descriptor `fd` the number `number` and closes what was open there (dup2(2)); it survives
+/// the next exec.
+pub fn place(fd: OwnedFd, number: RawFd) -> io::Result<()> {
+    if fd.as_raw_fd() == number {
+        return set_close_on_exec(fd.into_raw_fd(), false);
+    }
+    // SAFETY: dup2 takes two numbers; the caller says that nothing here owns `number`.
+    checked(unsafe { libc::dup2(fd.as_raw_fd(), number) }.into()).map(drop)
 }
 
 /// Sets close-on-exec on descriptor `fd`, or clears it (fcntl(2)); EBADF if it isn't open.
@@ -445,4 +455,41 @@ pub fn allow_descriptor_access() -> io::Result<()> {
         Err(error) if error.raw_os_error() != Some(libc::EINVAL) => Err(error),
         _ => Ok(()),
     }
+}
+
+/// What recvmsg(2) says of a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagram {
+    /// How many bytes of the buffer it has filled.
+    pub length: usize,
+    /// How many bytes of ancillary data it has filled (cmsg(3)).
+    pub control: usize,
+    /// The datagram, or its ancillary data, did not fit.
+    pub is_cut: bool,
+}
+
+/// Receives a datagram without waiting; descriptors that come with it are close-on-exec and belong
+/// to the caller. (`rustix` takes a sender's process id for one that can't be 0, and `nix` hides
+/// the descriptors of a message that did not fit.)
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+    control: &mut [u64],
+) -> io::Result<Datagram> {
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    // SAFETY: an all-zero msghdr is valid: no address, no buffers.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(control) as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the buffers that `message` names are exclusively borrowed with those lengths.
+    let length =
+        checked(unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, flags) } as libc::c_long)?;
+    Ok(Datagram {
+        length: length as usize,
+        control: message.msg_controllen as usize,
+        is_cut: message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0,
+    })
 }

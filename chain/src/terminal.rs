@@ -47,6 +47,11 @@ impl Terminal {
         }
     }
 
+    /// Its own copy of the descriptor, which may have to make room for another.
+    pub(crate) fn descriptor(&mut self) -> &mut OwnedFd {
+        &mut self.0
+    }
+
     /// Takes the foreground back at the end, where this process's group has a number in its PID
     /// namespace; a monitor outside of it does so otherwise.
     pub fn take_back(&self) {

@@ -372,6 +372,17 @@ pub fn send_signal(pid: i32, signal: i32) -> io::Result<()> {
     checked(unsafe { libc::kill(pid, signal) }.into()).map(drop)
 }
 
+/// Sends `signal` to the process behind `pidfd`, whatever became of its number
+/// (pidfd_send_signal(2), Linux 5.1).
+pub fn signal_by_pidfd(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo asks for that of kill(2); the other arguments are integers.
+    checked(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0)
+    })
+    .map(drop)
+}
+
 /// What waitpid(2) says of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -381,6 +392,16 @@ pub enum Change {
     Signaled(i32),
     /// This signal stopped it.
     Stopped(i32),
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Change::Exited(code) => write!(f, "exited with {code}"),
+            Change::Signaled(signal) => write!(f, "killed by signal {signal}"),
+            Change::Stopped(signal) => write!(f, "stopped by signal {signal}"),
+        }
+    }
 }
 
 /// Collects one change of state of any child, or `None` if there is none now; ECHILD if there is

@@ -142,11 +142,7 @@ impl Place {
                 Ok(folder) => {
                     let path = path.join(&socket);
                     let removed = false;
-                    return Ok(Place {
-                        path,
-                        folder,
-                        removed,
-                    });
+                    return Ok(Place { path, folder, removed });
                 }
                 Err(errno) => {
                     let what = "can't make a folder for the app's socket";
@@ -160,12 +156,7 @@ impl Place {
     fn bind(&self, socket: BorrowedFd<'_>) -> rustix::io::Result<()> {
         let path = format!("/proc/self/fd/{}/{FIRST_NAME}", self.folder.as_raw_fd());
         bind(socket, &SocketAddrUnix::new(path)?)?;
-        fs::chmodat(
-            &self.folder,
-            FIRST_NAME,
-            Mode::from_raw_mode(0o666),
-            AtFlags::empty(),
-        )?;
+        fs::chmodat(&self.folder, FIRST_NAME, Mode::from_raw_mode(0o666), AtFlags::empty())?;
         fs::renameat(&self.folder, FIRST_NAME, &self.folder, self.name())
     }
 

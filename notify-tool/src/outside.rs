@@ -41,10 +41,7 @@ impl Outside {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)
             .or_fail("can't make a socket")?;
-        let outside = Outside {
-            socket,
-            address: address.to_owned(),
-        };
+        let outside = Outside { socket, address: address.to_owned() };
         if !matches!(address.as_bytes()[0], b'/' | b'@') {
             return Err(Error::new("can't use NOTIFY_SOCKET")
                 .object(address)
@@ -161,10 +158,8 @@ impl AsFd for Outside {
 fn wait(fd: BorrowedFd<'_>, events: PollFlags, deadline: Instant) -> bool {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec {
-            tv_sec: left.as_secs() as i64,
-            tv_nsec: left.subsec_nanos().into(),
-        };
+        let timeout =
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
         match poll(&mut [PollFd::from_borrowed_fd(fd, events)], Some(&timeout)) {
             Ok(0) => return false,
             Ok(_) => return true,

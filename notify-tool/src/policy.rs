@@ -10,9 +10,7 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Policy {
-            allowed: vec!["READY", "STATUS", "STOPPING"],
-        }
+        Policy { allowed: vec!["READY", "STATUS", "STOPPING"] }
     }
 }
 

@@ -34,14 +34,7 @@ pub struct Relay {
 impl Relay {
     /// Nothing is on its way yet.
     pub fn new(inside: Inside, outside: Outside, policy: Policy) -> Self {
-        Relay {
-            inside,
-            outside,
-            policy,
-            waiting: None,
-            has_sent: false,
-            has_failed: false,
-        }
+        Relay { inside, outside, policy, waiting: None, has_sent: false, has_failed: false }
     }
 
     /// What is to be handed on of a datagram.
@@ -50,10 +43,7 @@ impl Relay {
             return None;
         }
         let text = self.policy.judge(&received.bytes).ok()??;
-        Some(Outgoing {
-            text,
-            descriptors: Vec::new(),
-        })
+        Some(Outgoing { text, descriptors: Vec::new() })
     }
 
     fn send(&mut self, message: Outgoing) {
@@ -86,9 +76,7 @@ impl Relay {
                 },
             };
             let Some(message) = next else { continue };
-            let sent = self
-                .outside
-                .send_until(deadline, &message.text, &message.descriptors);
+            let sent = self.outside.send_until(deadline, &message.text, &message.descriptors);
             match sent {
                 Ok(()) => self.has_sent = true,
                 Err(errno) => {

@@ -34,7 +34,7 @@ pub struct Next {
     /// The descriptors of LISTEN_FDS, if they are for this process.
     listen: Vec<RawFd>,
     mount_namespace: Option<u64>,
-    /// Set where the chain was started in the foreground of a terminal.
+    /// The controlling terminal.
     pub(crate) terminal: Option<Terminal>,
 }
 
@@ -47,9 +47,8 @@ impl Next {
         keep_fd: &[RawFd],
     ) -> Result<Self> {
         let terminal = match &handover {
-            None => Terminal::of_foreground_job()?,
-            Some(Handover { foreground: true, .. }) => Terminal::handed_on()?,
-            Some(_) => None,
+            None => Terminal::of_this_session()?,
+            Some(handover) => Terminal::handed_on(handover.foreground)?,
         };
         let handover = handover.unwrap_or_default();
         let mut given = Given::at_start().or_fail("can't read the signal mask")?;
@@ -90,7 +89,7 @@ impl Next {
         chain: Vec<OsString>,
         mut environment: Environment,
     ) -> Result<Infallible> {
-        let foreground = Terminal::of_foreground_job()?.is_some();
+        let foreground = Terminal::of_this_session()?.is_some_and(|terminal| terminal.is_lent());
         let given = Given::at_start().or_fail("can't read the signal mask")?;
         let words: Vec<CString> = chain.into_iter().map(c_string).collect::<Result<_>>()?;
         // The first stage of a plan may be a program that is not ours.
@@ -239,7 +238,7 @@ impl Next {
         Handover {
             keep: self.keep.clone(),
             mount_namespace: self.mount_namespace,
-            foreground: self.terminal.is_some(),
+            foreground: self.terminal.as_ref().is_some_and(Terminal::is_lent),
             ..Handover::default()
         }
     }
@@ -262,15 +261,6 @@ impl Next {
                 self.environment.set(name, std::process::id().to_string());
             }
         }
-    }
-
-    /// Makes this process the leader of a new group, in the foreground if the chain is: signals
-    /// reach it with its children, and the terminal's reach nobody else. For a forked child,
-    /// which has SIGTTOU blocked.
-    pub fn lead_group(&self) -> Result<()> {
-        let own = nix::unistd::Pid::from_raw(0);
-        nix::unistd::setpgid(own, own).or_fail("can't make a process group")?;
-        self.terminal.as_ref().map_or(Ok(()), Terminal::give_to_own_group)
     }
 }
 

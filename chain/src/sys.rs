@@ -406,6 +406,17 @@ pub fn send_signal(pid: i32, signal: i32) -> io::Result<()> {
     checked(unsafe { libc::kill(pid, signal) }.into()).map(drop)
 }
 
+/// Sends `signal` to the process behind `pidfd`, whatever became of its number
+/// (pidfd_send_signal(2), Linux 5.1).
+pub fn signal_by_pidfd(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo asks for that of kill(2); the other arguments are integers.
+    checked(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0)
+    })
+    .map(drop)
+}
+
 /// What waitpid(2) says of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -415,6 +426,16 @@ pub enum Change {
     Signaled(i32),
     /// This signal stopped it.
     Stopped(i32),
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Change::Exited(code) => write!(f, "exited with {code}"),
+            Change::Signaled(signal) => write!(f, "killed by signal {signal}"),
+            Change::Stopped(signal) => write!(f, "stopped by signal {signal}"),
+        }
+    }
 }
 
 /// Collects one change of state of any child, or `None` if there is none now; ECHILD if there is
@@ -432,18 +453,6 @@ pub fn wait_any() -> io::Result<Option<(i32, Change)>> {
         Change::Stopped(libc::WSTOPSIG(status))
     };
     Ok((pid != 0).then_some((pid, change)))
-}
-
-/// Makes descriptor `number` a copy of `fd`, closing what was there (dup2(2)). For a process
-/// that hands nothing on, since whatever had that number is gone.
-pub fn place(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
-    // SAFETY: dup3 takes integers. The caller says that no value of this program owns `number`,
-    // or that it may be replaced.
-    match unsafe { libc::dup3(fd.as_raw_fd(), number, libc::O_CLOEXEC) } {
-        -1 if fd.as_raw_fd() == number => Ok(()),
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
-    }
 }
 
 /// Lets the same user's processes copy this one's descriptors where Yama restricts that to

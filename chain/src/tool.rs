@@ -199,6 +199,11 @@ pub fn print_warning(error: &Error) {
     print(&own_name(), error);
 }
 
+/// Prints what this process does, where that was asked for.
+pub fn print_note(note: &str) {
+    let _ = std::io::stderr().write_all(format!("{}: {note}\n", own_name()).as_bytes());
+}
+
 /// The name that this process was started under.
 fn own_name() -> String {
     let word = std::env::args_os().next().unwrap_or_default();

@@ -6,7 +6,7 @@
 
 use std::ffi::{CString, OsString};
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -144,8 +144,8 @@ impl Offer {
         memfd.write_all(text.as_bytes()).or_fail(what)?;
         fcntl_add_seals(&memfd, SEALS).or_fail(what)?;
         let done = above_fixed(eventfd(0, EventfdFlags::CLOEXEC).or_fail(what)?)?;
-        sys::place(memfd.as_fd(), PLAN_FD).or_fail(what)?;
-        sys::place(done.as_fd(), DONE_FD).or_fail(what)?;
+        sys::place(memfd.into(), PLAN_FD).or_fail(what)?;
+        sys::place(done.try_clone().or_fail(what)?, DONE_FD).or_fail(what)?;
         sys::allow_descriptor_access().or_fail(what)?;
         let name = CString::new(holders::READY).expect("the name has no NUL");
         rustix::thread::set_name(&name).or_fail(what)?;

@@ -4,15 +4,18 @@
 
 mod capability;
 mod drop;
+pub mod seccomp;
 mod user;
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 
 use chain::{Error, LinkArgs, Next, Result, ResultExt};
-use rustix::thread::capabilities;
+use rustix::thread::{CapabilitySet, capabilities};
 
 use capability::Wanted;
 use drop::Target;
+use seccomp::{Choice, Filters};
 use user::{Name, User, resolve_group};
 
 /// Drop privileges, for COMMAND and all that it starts: no_new_privs is always set
@@ -40,6 +43,22 @@ pub struct PrivDrop {
     )]
     caps: Wanted,
 
+    /// The seccomp filter: default, none, or a profile in OCI or Moby form [default: default]
+    #[arg(long, value_name = "default|none|FILE")]
+    seccomp: Option<Choice>,
+
+    /// Load this compiled filter; in place of the default one, beside one named with --seccomp
+    #[arg(long, value_name = "FILE")]
+    seccomp_bpf: Option<PathBuf>,
+
+    /// Let the kernel's log tell of what the filters refuse
+    #[arg(long)]
+    seccomp_log: bool,
+
+    /// Let nobody make user namespaces, whatever the filter says; 32-bit programs can't run then
+    #[arg(long)]
+    no_nested_userns: bool,
+
     #[command(flatten)]
     link: LinkArgs,
 }
@@ -51,8 +70,9 @@ impl chain::Tool for PrivDrop {
 
     fn run(self, next: Next) -> Result<Infallible> {
         let target = self.target()?;
+        let filters = self.filters(target.capabilities)?;
         next.change_credentials(|| target.become_it())?;
-        next.exec()
+        next.exec_after(|| filters.load())
     }
 }
 
@@ -70,5 +90,24 @@ impl PrivDrop {
         };
         let ids = self.user.as_ref().map(User::resolve).transpose()?;
         Ok(Target { ids, groups, capabilities })
+    }
+
+    fn filters(&self, left: CapabilitySet) -> Result<Filters> {
+        let mut filters = Filters::default();
+        let unless_compiled = match &self.seccomp_bpf {
+            None => Choice::Default,
+            Some(_) => Choice::None,
+        };
+        filters.add_profile(self.seccomp.as_ref().unwrap_or(&unless_compiled), left)?;
+        if let Some(path) = &self.seccomp_bpf {
+            filters.add_compiled(path)?;
+        }
+        if self.no_nested_userns {
+            filters.add_no_user_namespaces()?;
+        }
+        if self.seccomp_log {
+            filters.log();
+        }
+        Ok(filters)
     }
 }

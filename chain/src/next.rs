@@ -117,7 +117,13 @@ impl Next {
     }
 
     /// Starts the next link in place of this process; returns only if that fails.
-    pub fn exec(mut self) -> Result<Infallible> {
+    pub fn exec(self) -> Result<Infallible> {
+        self.exec_after(|| Ok(()))
+    }
+
+    /// As [`Next::exec`], with `last` done just before execve(2): what would hinder the steps
+    /// that lead there.
+    pub fn exec_after(mut self, last: impl FnOnce() -> Result<()>) -> Result<Infallible> {
         let Some(word) = self.command.first().cloned() else {
             return Err(Error::new("no COMMAND given"));
         };
@@ -125,14 +131,19 @@ impl Next {
             std::mem::take(&mut self.command).into_iter().map(c_string).collect::<Result<_>>()?;
         descriptors::inherit(self.keep.iter().chain(&self.listen).copied())?;
         match word.to_str().filter(|_| names::is_ours(&word)) {
-            Some(name) => self.exec_own(name, &arguments),
-            None => self.exec_foreign(&word, &arguments),
+            Some(name) => self.exec_own(name, &arguments, last),
+            None => self.exec_foreign(&word, &arguments, last),
         }
     }
 
     /// One of ours: it gets the toolbox, the leash and, if it will be PID 1, a closed signal mask,
     /// since what arrives before PID 1 is ready for it would be lost (pid_namespaces(7)).
-    fn exec_own(mut self, name: &str, arguments: &[CString]) -> Result<Infallible> {
+    fn exec_own(
+        mut self,
+        name: &str,
+        arguments: &[CString],
+        last: impl FnOnce() -> Result<()>,
+    ) -> Result<Infallible> {
         let is_init = std::process::id() == 1;
         let handover = Handover {
             toolbox: self.toolbox.descriptor(),
@@ -144,18 +155,25 @@ impl Next {
         handover.put(&mut self.environment);
         let mask = if is_init { SignalSet::ALL } else { self.given.mask };
         self.given.restore(mask).or_fail("can't restore the signal state")?;
+        last()?;
         Err(self.toolbox.exec(name, arguments, self.environment.entries()))
     }
 
     /// The app, or a program that stands between two of our tools. What gives power (toolbox,
     /// leash) ends here; the rest is passed on only where one of our names follows.
-    fn exec_foreign(mut self, word: &OsStr, arguments: &[CString]) -> Result<Infallible> {
+    fn exec_foreign(
+        mut self,
+        word: &OsStr,
+        arguments: &[CString],
+        last: impl FnOnce() -> Result<()>,
+    ) -> Result<Infallible> {
         let file = search::find(word, self.environment.get("PATH"))?.into_os_string();
         if arguments.iter().any(names_a_tool) {
             self.public_handover().put(&mut self.environment);
         }
         self.given.restore(self.given.mask).or_fail("can't restore the signal state")?;
         let path = c_string(file.clone())?;
+        last()?;
         let Err(errno) = nix::unistd::execve(&path, arguments, self.environment.entries());
         let error = Error::new("can't execute")
             .object(word)

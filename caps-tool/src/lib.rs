@@ -4,7 +4,12 @@
 
 mod capability;
 mod drop;
+mod label;
+mod landlock;
+mod rlimit;
 pub mod seccomp;
+mod securebits;
+mod settings;
 mod user;
 
 use std::convert::Infallible;
@@ -15,7 +20,12 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use capability::Wanted;
 use drop::Target;
+use label::Label;
+use landlock::{LandlockArgs, Rules};
+use rlimit::Limit;
 use seccomp::{Choice, Filters};
+use securebits::SecureBits;
+use settings::{Keyring, Umask, give_standard_io, set_nice, set_oom_score_adj};
 use user::{Name, User, resolve_group};
 
 /// Drop privileges, for COMMAND and all that it starts: no_new_privs is always set
@@ -60,6 +70,47 @@ pub struct PrivDrop {
     no_nested_userns: bool,
 
     #[command(flatten)]
+    landlock: LandlockArgs,
+
+    /// A resource limit, by its name for prlimit(1) (repeatable) [default: core=0]
+    #[arg(long, value_name = "NAME=SOFT[:HARD]|unlimited")]
+    rlimit: Vec<Limit>,
+
+    /// The nice value, -20 to 19
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i32).range(-20..=19))]
+    nice: Option<i32>,
+
+    /// What the OOM killer goes by, -1000 to 1000
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i32).range(-1000..=1000))]
+    oom_score_adj: Option<i32>,
+
+    /// The file mode creation mask, octal
+    #[arg(long, value_name = "MASK")]
+    umask: Option<Umask>,
+
+    /// The session keyring: a new one, or the caller's
+    #[arg(long, value_name = "new|keep", default_value = "new")]
+    keyring: Keyring,
+
+    /// Secure bits to set: noroot, no-setuid-fixup, keep-caps-locked, ...
+    #[arg(long, value_name = "NAME,...")]
+    securebits: Option<SecureBits>,
+
+    /// Give standard input, output and error to --user, unless they are devices
+    #[arg(long, requires = "user")]
+    fix_stdio: bool,
+
+    /// The AppArmor profile from the next exec on
+    #[arg(long, value_name = "PROFILE", value_parser = label::parse)]
+    apparmor: Option<String>,
+
+    /// The SELinux context from the next exec on
+    #[arg(long, value_name = "LABEL", value_parser = label::parse)]
+    selinux: Option<String>,
+
+    #[command(flatten)]
     link: LinkArgs,
 }
 
@@ -71,7 +122,14 @@ impl chain::Tool for PrivDrop {
     fn run(self, next: Next) -> Result<Infallible> {
         let target = self.target()?;
         let filters = self.filters(target.capabilities)?;
+        let landlock = self.landlock.prepare(&next)?;
+        self.set_what_needs_privilege(&target)?;
         next.change_credentials(|| target.become_it())?;
+        self.keyring.set()?;
+        for label in [self.apparmor.map(Label::AppArmor), self.selinux.map(Label::Selinux)] {
+            label.map_or(Ok(()), |label| label.ask_for())?;
+        }
+        landlock.map_or(Ok(()), Rules::enforce)?;
         next.exec_after(|| filters.load())
     }
 }
@@ -89,7 +147,22 @@ impl PrivDrop {
             Some(self.groups.iter().map(resolve_group).collect::<Result<_>>()?)
         };
         let ids = self.user.as_ref().map(User::resolve).transpose()?;
-        Ok(Target { ids, groups, capabilities })
+        let secure_bits = self.securebits.unwrap_or_default();
+        Ok(Target { ids, groups, capabilities, secure_bits })
+    }
+
+    /// What can't be done any more once the privileges are gone.
+    fn set_what_needs_privilege(&self, target: &Target) -> Result<()> {
+        let named_core = self.rlimit.iter().any(|limit| limit.is_about(&Limit::NO_CORE));
+        let default = (!named_core).then_some(&Limit::NO_CORE);
+        default.into_iter().chain(&self.rlimit).try_for_each(Limit::set)?;
+        self.nice.map_or(Ok(()), set_nice)?;
+        self.oom_score_adj.map_or(Ok(()), set_oom_score_adj)?;
+        self.umask.map_or(Ok(()), Umask::set)?;
+        match target.ids {
+            Some((uid, _)) if self.fix_stdio => give_standard_io(uid),
+            _ => Ok(()),
+        }
     }
 
     fn filters(&self, left: CapabilitySet) -> Result<Filters> {

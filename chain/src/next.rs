@@ -111,6 +111,15 @@ impl Next {
         matches!(self.toolbox, Toolbox::Detached(_))
     }
 
+    /// The folder that the next link is executed from, if it is one of ours: for a rule that is
+    /// to let it through.
+    pub fn own_folder(&self) -> Result<Option<OwnedFd>> {
+        match self.command.first() {
+            Some(word) if names::is_ours(word) => self.toolbox.open().map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Runs `change`, which changes credentials, without coming loose from the monitor.
     pub fn change_credentials<T>(&self, change: impl FnOnce() -> Result<T>) -> Result<T> {
         leash::rearm(self.leash.as_ref().map(AsFd::as_fd), change)

@@ -6,6 +6,7 @@ mod capability;
 mod drop;
 mod label;
 mod landlock;
+mod report;
 mod rlimit;
 pub mod seccomp;
 mod securebits;
@@ -13,6 +14,7 @@ mod settings;
 mod user;
 
 use std::convert::Infallible;
+use std::io::Write;
 use std::path::PathBuf;
 
 use chain::{Error, LinkArgs, Next, Result, ResultExt};
@@ -30,7 +32,7 @@ use user::{Name, User, resolve_group};
 
 /// Drop privileges, for COMMAND and all that it starts: no_new_privs is always set
 #[derive(Debug, clap::Parser)]
-#[command(name = "priv-drop", version)]
+#[command(name = "priv-drop", version, mut_arg("command", |arg| arg.required(false)))]
 pub struct PrivDrop {
     /// Become this user and group; names are those of the current root's files
     #[arg(long, value_name = "UID|NAME[:GID|NAME]")]
@@ -110,6 +112,15 @@ pub struct PrivDrop {
     #[arg(long, value_name = "LABEL", value_parser = label::parse)]
     selinux: Option<String>,
 
+    /// Show what the app may still do, on standard error; without COMMAND what this process may,
+    /// on standard output, and drop nothing
+    #[arg(long)]
+    report: bool,
+
+    /// The report in JSON
+    #[arg(long, requires = "report")]
+    json: bool,
+
     #[command(flatten)]
     link: LinkArgs,
 }
@@ -119,6 +130,14 @@ impl chain::Tool for PrivDrop {
         &self.link
     }
 
+    fn alone(&self) -> Option<Result<()>> {
+        let print = || {
+            let text = report_text(self.json)?;
+            std::io::stdout().write_all(text.as_bytes()).or_fail("can't print the report")
+        };
+        self.report.then(print)
+    }
+
     fn run(self, next: Next) -> Result<Infallible> {
         let target = self.target()?;
         let filters = self.filters(target.capabilities)?;
@@ -126,12 +145,23 @@ impl chain::Tool for PrivDrop {
         self.set_what_needs_privilege(&target)?;
         next.change_credentials(|| target.become_it())?;
         self.keyring.set()?;
-        for label in [self.apparmor.map(Label::AppArmor), self.selinux.map(Label::Selinux)] {
-            label.map_or(Ok(()), |label| label.ask_for())?;
-        }
+        let labels = [self.apparmor.map(Label::AppArmor), self.selinux.map(Label::Selinux)];
+        labels.iter().flatten().try_for_each(Label::ask_for)?;
         landlock.map_or(Ok(()), Rules::enforce)?;
-        next.exec_after(|| filters.load())
+        let report = self.report.then_some(self.json);
+        next.exec_after(|| {
+            filters.load()?;
+            report.map_or(Ok(()), |json| {
+                let text = report_text(json)?;
+                std::io::stderr().write_all(text.as_bytes()).or_fail("can't print the report")
+            })
+        })
     }
+}
+
+fn report_text(json: bool) -> Result<String> {
+    let lines = report::collect();
+    if json { report::json(&lines) } else { Ok(report::table(&lines)) }
 }
 
 impl PrivDrop {

@@ -16,6 +16,7 @@ use chain::{Error, Result, ResultExt};
 use rustix::thread::CapabilitySet;
 
 pub use default::{no_user_namespaces, policy as default_policy};
+pub use oci::kernel_version;
 
 use bpf::{Call, Instruction};
 use policy::{MACHINE, Policy};

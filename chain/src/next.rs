@@ -98,7 +98,7 @@ impl Next {
         given.restore(given.mask).or_fail("can't restore the signal state")?;
         match first.to_str().filter(|_| names::is_ours(&first)) {
             Some(name) => Err(Toolbox::BesideThis.exec(name, &words, environment.entries())),
-            None => Err(exec_file(&first, &words, &environment)),
+            None => Err(exec_file(&first, &words, &environment, || Ok(()))),
         }
     }
 
@@ -188,13 +188,28 @@ impl Next {
         Ok(numbers)
     }
 
+    /// The folder that the next link is executed from, if it is one of ours: for a rule that is
+    /// to let it through.
+    pub fn own_folder(&self) -> Result<Option<OwnedFd>> {
+        match self.command.first() {
+            Some(word) if names::is_ours(word) => self.toolbox.open().map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Runs `change`, which changes credentials, without coming loose from the monitor.
     pub fn change_credentials<T>(&self, change: impl FnOnce() -> Result<T>) -> Result<T> {
         leash::rearm(self.leash.as_ref().map(AsFd::as_fd), change)
     }
 
     /// Starts the next link in place of this process; returns only if that fails.
-    pub fn exec(mut self) -> Result<Infallible> {
+    pub fn exec(self) -> Result<Infallible> {
+        self.exec_after(|| Ok(()))
+    }
+
+    /// As [`Next::exec`], with `last` done just before execve(2): what would hinder the steps
+    /// that lead there.
+    pub fn exec_after(mut self, last: impl FnOnce() -> Result<()>) -> Result<Infallible> {
         let Some(word) = self.command.first().cloned() else {
             return Err(Error::new("no COMMAND given"));
         };
@@ -202,14 +217,19 @@ impl Next {
             std::mem::take(&mut self.command).into_iter().map(c_string).collect::<Result<_>>()?;
         descriptors::inherit(self.keep.iter().chain(&self.listen).copied())?;
         match word.to_str().filter(|_| names::is_ours(&word)) {
-            Some(name) => self.exec_own(name, &arguments),
-            None => self.exec_foreign(&word, &arguments),
+            Some(name) => self.exec_own(name, &arguments, last),
+            None => self.exec_foreign(&word, &arguments, last),
         }
     }
 
     /// One of ours: it gets the toolbox, the leash and, if it will be PID 1, a closed signal mask,
     /// since what arrives before PID 1 is ready for it would be lost (pid_namespaces(7)).
-    fn exec_own(mut self, name: &str, arguments: &[CString]) -> Result<Infallible> {
+    fn exec_own(
+        mut self,
+        name: &str,
+        arguments: &[CString],
+        last: impl FnOnce() -> Result<()>,
+    ) -> Result<Infallible> {
         let is_init = std::process::id() == 1;
         let handover = Handover {
             toolbox: self.toolbox.descriptor(),
@@ -221,17 +241,23 @@ impl Next {
         handover.put(&mut self.environment);
         let mask = if is_init { SignalSet::ALL } else { self.given.mask };
         self.given.restore(mask).or_fail("can't restore the signal state")?;
+        last()?;
         Err(self.toolbox.exec(name, arguments, self.environment.entries()))
     }
 
     /// The app, or a program that stands between two of our tools. What gives power (toolbox,
     /// leash) ends here; the rest is passed on only where one of our names follows.
-    fn exec_foreign(mut self, word: &OsStr, arguments: &[CString]) -> Result<Infallible> {
+    fn exec_foreign(
+        mut self,
+        word: &OsStr,
+        arguments: &[CString],
+        last: impl FnOnce() -> Result<()>,
+    ) -> Result<Infallible> {
         if arguments.iter().any(names_a_tool) {
             self.public_handover().put(&mut self.environment);
         }
         self.given.restore(self.given.mask).or_fail("can't restore the signal state")?;
-        Err(exec_file(word, arguments, &self.environment))
+        Err(exec_file(word, arguments, &self.environment, last))
     }
 
     fn public_handover(&self) -> Handover {
@@ -264,10 +290,16 @@ impl Next {
     }
 }
 
-/// Executes a program that is not ours; returns only if that fails.
-fn exec_file(word: &OsStr, arguments: &[CString], environment: &Environment) -> Error {
+/// Executes a program that is not ours, after `last`; returns only if one of them fails.
+fn exec_file(
+    word: &OsStr,
+    arguments: &[CString],
+    environment: &Environment,
+    last: impl FnOnce() -> Result<()>,
+) -> Error {
     let tried = search::find(word, environment.get("PATH")).and_then(|file| {
         let path = c_string(file.clone().into_os_string())?;
+        last()?;
         let Err(errno) = nix::unistd::execve(&path, arguments, environment.entries());
         let error = Error::new("can't execute")
             .object(word)

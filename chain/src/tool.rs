@@ -58,6 +58,11 @@ pub trait Tool: Parser {
     /// The arguments that it shares with all others.
     fn link(&self) -> &LinkArgs;
 
+    /// What it does where no COMMAND is given, if these arguments ask for that.
+    fn alone(&self) -> Option<Result<()>> {
+        None
+    }
+
     /// Does its one thing and starts the next link; returns only if one of them fails.
     fn run(self, next: Next) -> Result<Infallible>;
 }
@@ -72,6 +77,12 @@ fn start<T: Tool>() -> Result<Infallible> {
     refuse_privileged_start()?;
     let tool = T::try_parse().unwrap_or_else(|error| usage::<T>(&error));
     standard_io::check()?;
+    if tool.link().command.is_empty()
+        && let Some(done) = tool.alone()
+    {
+        done?;
+        sys::exit_now(0);
+    }
     let mut environment = Environment::of_this_process();
     let handover = Handover::take(&mut environment)?;
     let link = tool.link().clone();

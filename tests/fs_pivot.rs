@@ -144,7 +144,6 @@ fn a_read_only_root(user: User) {
     };
     write("/var/new").expect(0, "EROFS\n", "");
     write("/new").expect(0, "EROFS\n", "");
-    write("/dev/new").expect(0, like("E*\n"), "");
     write("/tmp/new").expect(0, "ok\n", "");
     assert!(!root.join("var/new").exists());
 }
@@ -266,11 +265,7 @@ fn the_working_directory(user: User) {
     assert_eq!(see(user, "", &root).directory, "/");
     assert_eq!(see(user, "--chdir /home", &root).directory, "/home");
     let missing = pivot(user, "--chdir /none", &root).arg("/bin/probe").run();
-    missing.expect(
-        125,
-        "",
-        "fs-pivot: can't change directory: '/none': No such file or directory\n",
-    );
+    missing.expect(125, "", "fs-pivot: can't change to: '/none': No such file or directory\n");
     // A folder of the host, by way of a descriptor that was left open.
     let folder = fs::File::open("/usr").expect("open /usr");
     let leak =

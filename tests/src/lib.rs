@@ -29,6 +29,7 @@ pub mod chain;
 pub mod debian;
 mod expected;
 pub mod host;
+pub mod manager;
 pub mod need;
 pub mod outcome;
 pub mod rootfs;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -95,6 +96,57 @@ pub fn control_terminal() -> io::Result<()> {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
+}
+
+/// Has the kernel say with each datagram who sent it.
+pub fn pass_credentials(socket: &UnixDatagram) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let length = size_of_val(&on) as libc::socklen_t;
+    // SAFETY: SO_PASSCRED reads an int of the length given.
+    let result = unsafe {
+        let value = (&raw const on).cast();
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, value, length)
+    };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A datagram, who sent it, and the descriptors that came with it.
+pub type Datagram = (Vec<u8>, i32, Vec<OwnedFd>);
+
+/// Waits for the next datagram; an empty one too when the socket was shut down.
+pub fn receive(socket: &UnixDatagram) -> io::Result<Datagram> {
+    let mut bytes = vec![0_u8; 65536];
+    // Of u64, to be aligned as cmsghdr; with room for credentials and all descriptors that fit in.
+    let mut control = [0_u64; 256];
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let (mut sender, mut descriptors) = (0, Vec::new());
+    // SAFETY: all zeroes is a valid msghdr. The buffers that it is given outlive the call, with their
+    // own lengths. What CMSG_FIRSTHDR and CMSG_NXTHDR give lies within `control`, and is only read
+    // as what the kernel has marked it as; the descriptors are new ones and nobody else has them.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control);
+        let length = libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC);
+        bytes.truncate(usize::try_from(length).map_err(|_| io::Error::last_os_error())?);
+        let mut next = libc::CMSG_FIRSTHDR(&raw const message);
+        while let Some(header) = next.as_ref() {
+            let data = libc::CMSG_DATA(header);
+            if header.cmsg_type == libc::SCM_CREDENTIALS {
+                sender = data.cast::<libc::ucred>().read_unaligned().pid;
+            } else if header.cmsg_type == libc::SCM_RIGHTS {
+                let length = header.cmsg_len - data.offset_from_unsigned(next.cast());
+                for index in 0..length / size_of::<RawFd>() {
+                    let fd = data.cast::<RawFd>().add(index).read_unaligned();
+                    descriptors.push(OwnedFd::from_raw_fd(fd));
+                }
+            }
+            next = libc::CMSG_NXTHDR(&raw const message, next);
+        }
+    }
+    Ok((bytes, sender, descriptors))
 }
 
 /// Has `last` called when the process exits.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise, sigprocmask};
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, Uid, chdir, chroot, fchdir, fork, pause, setresuid, setsid};
 
@@ -34,6 +35,7 @@ pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
         ("notify", words) => result(notify(words)),
         ("kill", [pid]) => result(kill(Pid::from_raw(number(pid)), None).map_err(io::Error::from)),
         ("escape", [path]) => result(escape(path)),
+        ("mount-flags", [path]) => mount_flags(path),
         ("become", [uid, program]) => result(become_user(number(uid), program)),
         ("copy", []) => result(io::copy(&mut io::stdin(), &mut io::stdout()).map(drop)),
         _ => {
@@ -193,6 +195,15 @@ fn signals(count: usize) -> i32 {
     say("ready");
     for _ in 0..count {
         say(set.wait().expect("sigwait").as_str());
+    }
+    0
+}
+
+/// Says how the file system that `path` stands on is mounted.
+fn mount_flags(path: &OsString) -> i32 {
+    match statvfs(path.as_os_str()) {
+        Ok(stat) => say(&format!("{:?}", stat.flags() & (FsFlags::ST_RDONLY | FsFlags::ST_NOSUID))),
+        Err(errno) => say(&format!("{errno:?}")),
     }
     0
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chain::signal::Signal;
-use chain::{Act, Error, Result};
+use chain::{Act, Errno, Error, Result};
 
 use crate::cg_enter::parse_parent;
 use crate::hierarchy::Hierarchies;
@@ -87,11 +87,22 @@ impl CgSignal {
         self.signal.or((!does_something_else).then_some(Signal::TERM))
     }
 
-    /// Its parts in the other hierarchies have no processes once the first is gone.
+    /// Its parts in the other hierarchies have no processes once the first is gone. Those that
+    /// have some, or belong to somebody else, only have the same name.
     fn remove(&self, hierarchies: &Hierarchies) -> Result<()> {
-        for hierarchy in hierarchies.all() {
-            if let Some(parent) = hierarchy.parent_if_there(self.parent.as_deref())? {
-                removal::remove(&parent, &self.name)?;
+        let base = hierarchies.base()?;
+        removal::remove(&base.parent(self.parent.as_deref())?, &self.name)?;
+        for other in hierarchies.all().filter(|other| !std::ptr::eq(*other, base)) {
+            if let Some(parent) = other.parent_if_there(self.parent.as_deref())?
+                && let Some(group) = parent.open_if_there(&self.name)?
+                && !group.is_populated()?
+            {
+                match removal::remove(&parent, &self.name) {
+                    Err(error) if !matches!(error.errno(), Some(Errno::EACCES | Errno::EPERM)) => {
+                        return Err(error);
+                    }
+                    _ => {}
+                }
             }
         }
         Ok(())

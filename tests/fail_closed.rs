@@ -207,10 +207,13 @@ fn numbers(most: usize) -> BTreeSet<usize> {
 }
 
 /// Fails each of `calls` once with `error`.
-fn disturb(stage: &Stage, error: &str, calls: impl IntoIterator<Item = (String, usize)>) {
+fn disturb(stage: &Stage, error: &str, calls: BTreeMap<String, usize>) {
+    let each = |(call, most): (String, usize)| {
+        numbers(most).into_iter().map(move |number| (call.clone(), number))
+    };
     let undisturbed = stage.undisturbed();
     let mut wrong = Vec::new();
-    for (call, number) in calls {
+    for (call, number) in calls.into_iter().flat_map(each) {
         let options = format!("-e trace={call} -e inject={call}:error={error}:when={number}");
         match stage.view(&options) {
             Ok(None) => {}
@@ -232,15 +235,14 @@ fn disturb(stage: &Stage, error: &str, calls: impl IntoIterator<Item = (String, 
 
 fn no_error_is_passed_over(user: User) {
     let stage = Stage::new(user);
-    let calls = stage.calls();
-    let each = |(call, most): (String, usize)| {
-        numbers(most).into_iter().map(move |number| (call.clone(), number))
-    };
-    disturb(&stage, "EPERM", calls.into_iter().flat_map(each));
+    let mut calls = stage.calls();
+    // NS_GET_USERNS gives EPERM for a namespace whose owner is outside: that is an answer.
+    calls.remove("ioctl");
+    disturb(&stage, "EPERM", calls);
 }
 
 fn no_missing_call_is_passed_over(user: User) {
     let stage = Stage::new(user);
     let calls = stage.calls();
-    disturb(&stage, "ENOSYS", calls.into_keys().map(|call| (call, 1)));
+    disturb(&stage, "ENOSYS", calls);
 }

@@ -61,7 +61,7 @@ impl Stage {
         let mut found = None;
         let mut panicked = false;
         running.wait_until_over_or("the app", |running| {
-            found = cell.processes().into_iter().find(|pid| name(*pid) == "probe");
+            found = cell.processes().into_iter().find(|pid| has_started(*pid));
             panicked = running.stderr().contains("panicked at");
             found.is_some() || panicked
         });
@@ -149,8 +149,10 @@ const HARMLESS: [&str; 31] = [
     "close",
 ];
 
-fn name(pid: i32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
+/// Whether this is the app, and its exec is over: the environment is what the kernel sets last.
+fn has_started(pid: i32) -> bool {
+    let text = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    text("comm") == "probe\n" && !text("environ").is_empty()
 }
 
 /// What a process has.

@@ -112,9 +112,10 @@ pub fn fill(folder: &Mount, content: Vec<(Option<Mount>, Entry)>) -> Result<()> 
             }
             _ => place::make_file(folder.as_fd(), name),
         };
+        let place = place.or_fail_on(what, name)?;
         if let Some(mount) = mount {
             mount
-                .attach(place.or_fail_on(what, name)?)
+                .attach(place)
                 .map_err(|errno| attach_failed("can't mount", name, errno))?;
         }
     }

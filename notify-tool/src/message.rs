@@ -57,10 +57,7 @@ pub fn parse(datagram: &[u8]) -> Result<Vec<Field<'_>>, Malformed> {
     if text.contains(&0) {
         return Err(Malformed::Nul);
     }
-    Ok(text
-        .split(|byte| matches!(byte, b'\n' | b'\r'))
-        .filter_map(field)
-        .collect())
+    Ok(text.split(|byte| matches!(byte, b'\n' | b'\r')).filter_map(field).collect())
 }
 
 fn field(line: &[u8]) -> Option<Field<'_>> {
@@ -70,10 +67,7 @@ fn field(line: &[u8]) -> Option<Field<'_>> {
     if key.is_empty() || !key.iter().all(legal) {
         return None;
     }
-    Some(Field {
-        key: str::from_utf8(key).ok()?,
-        value: without_open_escape(value),
-    })
+    Some(Field { key: str::from_utf8(key).ok()?, value: without_open_escape(value) })
 }
 
 /// systemd takes a backslash before a line end for an escape that joins the two lines: without it

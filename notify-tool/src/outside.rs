@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,8 +19,9 @@ use rustix::net::{
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 
-/// The kernel's SCM_MAX_FD.
-const MAX_DESCRIPTORS: usize = 253;
+use crate::inside::MAX_DESCRIPTORS;
+use crate::place::by_descriptor;
+
 /// How long the end of this process waits for a service manager that does not read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -41,10 +42,7 @@ impl Outside {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)
             .or_fail("can't make a socket")?;
-        let outside = Outside {
-            socket,
-            address: address.to_owned(),
-        };
+        let outside = Outside { socket, address: address.to_owned() };
         if !matches!(address.as_bytes()[0], b'/' | b'@') {
             return Err(Error::new("can't use NOTIFY_SOCKET")
                 .object(address)
@@ -74,9 +72,7 @@ impl Outside {
                 };
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let folder = open(folder, flags, Mode::empty())?;
-                let mut short = OsString::from(format!("/proc/self/fd/{}/", folder.as_raw_fd()));
-                short.push(name);
-                connect(&self.socket, &SocketAddrUnix::new(short)?)
+                connect(&self.socket, &by_descriptor(&folder, name)?)
             }
         }
     }
@@ -161,10 +157,8 @@ impl AsFd for Outside {
 fn wait(fd: BorrowedFd<'_>, events: PollFlags, deadline: Instant) -> bool {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec {
-            tv_sec: left.as_secs() as i64,
-            tv_nsec: left.subsec_nanos().into(),
-        };
+        let timeout =
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
         match poll(&mut [PollFd::from_borrowed_fd(fd, events)], Some(&timeout)) {
             Ok(0) => return false,
             Ok(_) => return true,

@@ -26,19 +26,19 @@ mod device;
 mod extras;
 mod files;
 mod fill;
-mod idmap;
+pub mod idmap;
 mod image;
 mod mask;
 mod mount;
-mod mountinfo;
+pub mod mountinfo;
 mod notify;
 mod overlay;
 mod pivot;
-mod place;
+pub mod place;
 mod private;
 mod root;
 mod scaffold;
-mod spec;
+pub mod spec;
 mod tree;
 
 const HELP: &str = "\

@@ -114,9 +114,7 @@ pub fn fill(folder: &Mount, content: Vec<(Option<Mount>, Entry)>) -> Result<()> 
         };
         let place = place.or_fail_on(what, name)?;
         if let Some(mount) = mount {
-            mount
-                .attach(place)
-                .map_err(|errno| attach_failed("can't mount", name, errno))?;
+            mount.attach(place).map_err(|errno| attach_failed("can't mount", name, errno))?;
         }
     }
     Ok(())

@@ -29,26 +29,39 @@
 #![deny(unsafe_code)]
 
 pub mod accounts;
+mod descendants;
 pub mod descriptors;
 pub mod environment;
 mod error;
+mod fork;
+mod forward;
 mod handover;
+mod job;
 pub mod leash;
 pub mod monitor;
 pub mod names;
 pub mod namespace;
 mod next;
+pub mod pipeline;
+pub mod plan;
 pub mod procfs;
+mod quote;
 mod search;
 pub mod signal;
 mod standard_io;
+mod status;
 #[allow(unsafe_code)]
 pub mod sys;
 mod terminal;
 mod tool;
 pub mod toolbox;
+mod words;
 
 pub use error::{Errno, Error, Result, ResultExt};
-pub use monitor::{Fork, Monitor, Role, Status};
+pub use fork::{Fork, Role};
+pub use job::Lead;
+pub use monitor::Monitor;
 pub use next::Next;
-pub use tool::{LinkArgs, Tool, main, print_warning};
+pub use status::Status;
+pub use tool::{LinkArgs, Tool, main, print_note, print_warning};
+pub use words::PathForm;

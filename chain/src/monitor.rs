@@ -1,119 +1,23 @@
 //! The monitor: what a stage that must fork does until its child has ended.
 //!
-//! Two functions, forward and reap, in one loop that sleeps until a descriptor is ready.
+//! Two functions, forward (`forward.rs`) and reap, in one loop that sleeps until a descriptor is
+//! ready. `job.rs` follows the terminal's stop and continue.
 
 use std::convert::Infallible;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::error::{Error, FAILED, Result, ResultExt};
+use crate::error::{Result, ResultExt};
+pub use crate::fork::{Fork, Role};
+pub use crate::forward::{Rewrite, Target};
+use crate::job::Job;
 use crate::leash::Leash;
-use crate::next::Next;
 use crate::signal::{Signal, SignalSet};
-use crate::sys::{self, Change, Forked, SignalInfo};
+pub use crate::status::Status;
+use crate::sys::{self, Change};
 use crate::terminal::Terminal;
-
-/// How a child ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// It called exit(3).
-    Exited(u8),
-    /// A signal ended it.
-    Signaled(Signal),
-}
-
-impl Status {
-    /// The exit status that a shell shows: 128+n for signal n.
-    pub fn code(self) -> u8 {
-        match self {
-            Status::Exited(code) => code,
-            Status::Signaled(signal) => 128 + signal.number() as u8,
-        }
-    }
-
-    /// Ends this process the way the child ended. PID 1 can't die by a signal of its own, and
-    /// exits with 128+n.
-    pub fn mirror(self) -> ! {
-        if let Status::Signaled(signal) = self
-            && std::process::id() != 1
-        {
-            // The child's core dump, if any, is the one that tells something.
-            let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
-            let _ = sys::set_ignored(signal.number(), false);
-            let _ = SignalSet::ALL.without(signal).block();
-            let _ = sys::send_signal(std::process::id() as i32, signal.number());
-        }
-        sys::exit_now(self.code())
-    }
-}
-
-/// What the forked child is to be.
-#[derive(Debug)]
-pub struct Fork<'a> {
-    /// New namespaces for it: `CLONE_NEW*` of clone(2).
-    pub namespaces: u64,
-    /// The v2 cgroup that it starts in.
-    pub cgroup: Option<BorrowedFd<'a>>,
-    /// What it gets when the monitor dies.
-    pub death_signal: Signal,
-}
-
-impl Default for Fork<'_> {
-    fn default() -> Self {
-        Fork { namespaces: 0, cgroup: None, death_signal: Signal::KILL }
-    }
-}
-
-/// Which of the two processes this is after [`Next::fork`].
-#[derive(Debug)]
-pub enum Role {
-    /// The child, which goes on along the chain.
-    Child(Next),
-    /// The monitor.
-    Monitor(Monitor),
-}
-
-impl Next {
-    /// Forks. The child goes on once `prepare` has succeeded in the monitor (given the child's
-    /// process id); if that fails the child never gets further.
-    pub fn fork(mut self, how: &Fork<'_>, prepare: impl FnOnce(i32) -> Result<()>) -> Result<Role> {
-        let forker = std::process::id();
-        let leash = Leash::new()?;
-        let (wait, go) = pipe_with(PipeFlags::CLOEXEC).or_fail("can't make a pipe")?;
-        // A caller's ignored SIGCHLD would take the child's status away.
-        sys::set_ignored(libc::SIGCHLD, false).or_fail("can't reset SIGCHLD")?;
-        SignalSet::ALL.block().or_fail("can't block signals")?;
-        let what = if how.namespaces == 0 { "can't fork" } else { "can't create namespaces" };
-        match sys::fork(how.namespaces, how.cgroup).or_fail(what)? {
-            Forked::Child => {
-                drop(go);
-                let leash = leash.into_child(how.death_signal)?;
-                self.become_child(leash, forker);
-                let mut byte = [0];
-                match rustix::io::retry_on_intr(|| rustix::io::read(&wait, &mut byte)) {
-                    Ok(1) => Ok(Role::Child(self)),
-                    // The monitor failed, and says why.
-                    _ => sys::exit_now(FAILED),
-                }
-            }
-            Forked::Parent { pid, pidfd } => {
-                // The toolbox must be closed here before the child runs on: see `toolbox`.
-                let terminal = self.terminal.take();
-                self.abandon();
-                let monitor = Monitor::new(pid, pidfd, leash, terminal)?;
-                prepare(pid)?;
-                monitor.leash.tie(pid, how.death_signal)?;
-                rustix::io::write(&go, &[1]).or_fail("can't start the child")?;
-                Ok(Role::Monitor(monitor))
-            }
-        }
-    }
-}
 
 /// Something else that the monitor's loop waits for.
 pub trait Source {
@@ -127,33 +31,59 @@ pub trait Source {
     fn ready(&mut self) -> Result<()>;
 }
 
-/// Which processes get a forwarded signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// The child alone.
-    Child,
-    /// The process group that the child leads.
-    Group,
-    /// Every process that this one may signal (PID 1: all of its namespace).
-    All,
+/// What a monitor says on standard error of what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Talk {
+    /// Each signal that is forwarded.
+    pub signals: bool,
+    /// Each orphan that is reaped.
+    pub orphans: bool,
 }
 
 /// The parent of a forked chain.
 #[derive(Debug)]
 pub struct Monitor {
-    child: i32,
-    pidfd: OwnedFd,
+    pub(crate) child: i32,
+    pub(crate) pidfd: OwnedFd,
     signals: OwnedFd,
     leash: Leash,
-    terminal: Option<Terminal>,
-    status: Option<Status>,
-    target: Target,
+    pub(crate) job: Job,
+    pub(crate) status: Option<Status>,
+    pub(crate) target: Target,
+    pub(crate) rewrite: Rewrite,
+    pub(crate) talk: Talk,
+    /// The signal that asks the child to end, and the time it then has.
+    pub(crate) patience: Option<(Signal, Duration)>,
+    /// When that time is over.
+    pub(crate) deadline: Option<Instant>,
 }
 
 impl Monitor {
-    fn new(child: i32, pidfd: OwnedFd, leash: Leash, terminal: Option<Terminal>) -> Result<Self> {
+    pub(crate) fn new(
+        child: i32,
+        pidfd: OwnedFd,
+        leash: Leash,
+        terminal: Option<Terminal>,
+        is_init: bool,
+    ) -> Result<Self> {
         let signals = sys::signalfd(SignalSet::ALL.0).or_fail("can't make a signalfd")?;
-        Ok(Monitor { child, pidfd, signals, leash, terminal, status: None, target: Target::Child })
+        Ok(Monitor {
+            child,
+            pidfd,
+            signals,
+            leash,
+            job: Job::new(terminal, is_init),
+            status: None,
+            target: Target::Child,
+            rewrite: Rewrite::default(),
+            talk: Talk::default(),
+            patience: None,
+            deadline: None,
+        })
+    }
+
+    pub(crate) fn tie(&self, death_signal: Signal) -> Result<()> {
+        self.leash.tie(self.child, death_signal)
     }
 
     /// The child's process id in this process's PID namespace.
@@ -164,6 +94,21 @@ impl Monitor {
     /// Chooses who gets the signals: the child alone unless this is called.
     pub fn forward_to(&mut self, target: Target) {
         self.target = target;
+    }
+
+    /// Chooses what becomes of each signal on its way: nothing unless this is called.
+    pub fn rewrite(&mut self, rewrite: Rewrite) {
+        self.rewrite = rewrite;
+    }
+
+    /// Sends KILL if `signal` has been forwarded and the child has not ended within `time`.
+    pub fn kill_after(&mut self, signal: Signal, time: Duration) {
+        self.patience = Some((signal, time));
+    }
+
+    /// Chooses what is said on standard error.
+    pub fn talk(&mut self, talk: Talk) {
+        self.talk = talk;
     }
 
     /// How the child ended, once it has.
@@ -189,9 +134,7 @@ impl Monitor {
 
     /// Gives the terminal back and ends this process the way the child ended.
     pub fn finish(self, status: Status) -> ! {
-        if let Some(terminal) = &self.terminal {
-            terminal.take_back();
-        }
+        self.job.take_terminal_back(self.status.is_some_and(Status::looks_violent));
         status.mirror()
     }
 
@@ -218,10 +161,20 @@ impl Monitor {
         Ok(true)
     }
 
+    /// Sends KILL to the target until no child is left: what was born in between is found when
+    /// the death of its parent wakes this process.
+    pub fn kill_all(&mut self) -> Result<()> {
+        while self.reap()? && self.send_to_any(Signal::KILL)? {
+            self.turn(None, &mut [])?;
+        }
+        Ok(())
+    }
+
     /// One turn of the loop: sleeps until something is ready, or until `deadline`.
     fn turn(&mut self, deadline: Option<Instant>, sources: &mut [&mut dyn Source]) -> Result<()> {
-        let timeout = deadline.map(|deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
+        let until = [deadline, self.deadline].into_iter().flatten().min();
+        let timeout = until.map(|until| {
+            let left = until.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
         });
         let ready: Vec<bool> = {
@@ -230,8 +183,8 @@ impl Monitor {
                 .iter()
                 .map(|source| source.descriptor().map(|fd| (fd, source.events())))
                 .collect();
-            // A slot for each source, so that the indices match; the child stands in for a
-            // source that is closed, and asks for nothing.
+            // A slot for each source, so that the indices match; the signals stand in for a
+            // source that is closed, and are asked for nothing.
             poll_fds.extend(open.iter().map(|fd| match fd {
                 Some((fd, events)) => PollFd::from_borrowed_fd(*fd, *events),
                 None => PollFd::new(&self.signals, PollFlags::empty()),
@@ -250,64 +203,19 @@ impl Monitor {
                 source.ready()?;
             }
         }
-        while let Some(info) =
-            sys::read_signal(self.signals.as_fd()).or_fail("can't read signals")?
-        {
-            self.forward(info)?;
+        /// So that a storm of signals doesn't keep the dead waiting.
+        const BATCH: usize = 64;
+        for _ in 0..BATCH {
+            match sys::read_signal(self.signals.as_fd()).or_fail("can't read signals")? {
+                Some(info) => self.forward(info)?,
+                None => break,
+            }
+        }
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            self.deadline = None;
+            self.send_to_any(Signal::KILL)?;
         }
         self.reap().map(drop)
-    }
-
-    /// Sends a signal on to the child. What the terminal sent to the process group the child has
-    /// had already, if it is in this one's.
-    fn forward(&self, info: SignalInfo) -> Result<()> {
-        const SI_KERNEL: i32 = 0x80;
-        let Some(signal) = Signal::from_number(info.signal).filter(|s| *s != Signal::CHLD) else {
-            return Ok(());
-        };
-        if info.code == SI_KERNEL && self.shares_group() {
-            return Ok(());
-        }
-        let sent = match self.target {
-            Target::Child if info.code == libc::SI_QUEUE => {
-                sys::queue_signal(self.pidfd.as_fd(), info.signal, info.value)
-            }
-            _ => self.send(signal),
-        };
-        match sent {
-            // It is gone, which SIGCHLD tells too; or it has become another user's.
-            Ok(()) => Ok(()),
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-            Err(error) => {
-                let error =
-                    Error::new("can't forward signal").object(signal.to_string()).because(error);
-                crate::tool::print_warning(&error);
-                Ok(())
-            }
-        }
-    }
-
-    fn shares_group(&self) -> bool {
-        nix::unistd::getpgid(Some(Pid::from_raw(self.child))) == Ok(nix::unistd::getpgrp())
-    }
-
-    /// Sends `signal` to the target and says whether there was anybody to get it.
-    pub fn send_to_any(&self, signal: Signal) -> Result<bool> {
-        match self.send(signal) {
-            Ok(()) => Ok(true),
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(false),
-            Err(error) => Err(error).or_fail_on("can't send signal", signal.to_string()),
-        }
-    }
-
-    /// Sends `signal` to the target.
-    fn send(&self, signal: Signal) -> io::Result<()> {
-        let to = match self.target {
-            Target::Child => self.child,
-            Target::Group => -self.child,
-            Target::All => -1,
-        };
-        sys::send_signal(to, signal.number())
     }
 
     /// Collects every child that has ended, this one's or an orphan that was handed to it, and
@@ -321,9 +229,13 @@ impl Monitor {
                     Change::Signaled(number) => {
                         self.status = Signal::from_number(number).map(Status::Signaled);
                     }
-                    Change::Stopped(_) => self.follow_stop(),
+                    Change::Stopped(number) => self.follow_stop(number)?,
                 },
-                Ok(Some(_)) => {}
+                Ok(Some((pid, change))) => {
+                    if !self.errand_returned(pid, change)? && self.talk.orphans {
+                        crate::tool::print_note(&format!("reaped orphan {pid}: {change}"));
+                    }
+                }
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EINTR) => {}
                     Some(libc::ECHILD) => return Ok(false),
@@ -331,11 +243,5 @@ impl Monitor {
                 },
             }
         }
-    }
-
-    /// The child was stopped (Ctrl-Z): this process stops too, so that the shell gets its prompt
-    /// back. The SIGCONT that ends it is forwarded like any signal. PID 1 can't be stopped.
-    fn follow_stop(&self) {
-        let _ = sys::send_signal(std::process::id() as i32, Signal::STOP.number());
     }
 }

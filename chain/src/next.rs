@@ -34,7 +34,7 @@ pub struct Next {
     /// The descriptors of LISTEN_FDS, if they are for this process.
     listen: Vec<RawFd>,
     mount_namespace: Option<u64>,
-    /// Set where the chain was started in the foreground of a terminal.
+    /// The controlling terminal.
     pub(crate) terminal: Option<Terminal>,
 }
 
@@ -47,9 +47,8 @@ impl Next {
         keep_fd: &[RawFd],
     ) -> Result<Self> {
         let terminal = match &handover {
-            None => Terminal::of_foreground_job()?,
-            Some(Handover { foreground: true, .. }) => Terminal::handed_on()?,
-            Some(_) => None,
+            None => Terminal::of_this_session()?,
+            Some(handover) => Terminal::handed_on(handover.foreground)?,
         };
         let handover = handover.unwrap_or_default();
         let mut given = Given::at_start().or_fail("can't read the signal mask")?;
@@ -82,6 +81,25 @@ impl Next {
             mount_namespace: handover.mount_namespace,
             terminal,
         })
+    }
+
+    /// Starts the chain that a plan stands for in place of this process, with all that this
+    /// process was given, as a shell would have started it.
+    pub(crate) fn exec_chain(
+        chain: Vec<OsString>,
+        mut environment: Environment,
+    ) -> Result<Infallible> {
+        let foreground = Terminal::of_this_session()?.is_some_and(|terminal| terminal.is_lent());
+        let given = Given::at_start().or_fail("can't read the signal mask")?;
+        let words: Vec<CString> = chain.into_iter().map(c_string).collect::<Result<_>>()?;
+        // The first stage of a plan may be a program that is not ours.
+        let first = OsString::from_vec(words[0].as_bytes().to_vec());
+        Handover { foreground, ..Handover::default() }.put(&mut environment);
+        given.restore(given.mask).or_fail("can't restore the signal state")?;
+        match first.to_str().filter(|_| names::is_ours(&first)) {
+            Some(name) => Err(Toolbox::BesideThis.exec(name, &words, environment.entries())),
+            None => Err(exec_file(&first, &words, &environment, || Ok(()))),
+        }
     }
 
     /// The words of the next link.
@@ -170,13 +188,28 @@ impl Next {
         Ok(numbers)
     }
 
+    /// The folder that the next link is executed from, if it is one of ours: for a rule that is
+    /// to let it through.
+    pub fn own_folder(&self) -> Result<Option<OwnedFd>> {
+        match self.command.first() {
+            Some(word) if names::is_ours(word) => self.toolbox.open().map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Runs `change`, which changes credentials, without coming loose from the monitor.
     pub fn change_credentials<T>(&self, change: impl FnOnce() -> Result<T>) -> Result<T> {
         leash::rearm(self.leash.as_ref().map(AsFd::as_fd), change)
     }
 
     /// Starts the next link in place of this process; returns only if that fails.
-    pub fn exec(mut self) -> Result<Infallible> {
+    pub fn exec(self) -> Result<Infallible> {
+        self.exec_after(|| Ok(()))
+    }
+
+    /// As [`Next::exec`], with `last` done just before execve(2): what would hinder the steps
+    /// that lead there.
+    pub fn exec_after(mut self, last: impl FnOnce() -> Result<()>) -> Result<Infallible> {
         let Some(word) = self.command.first().cloned() else {
             return Err(Error::new("no COMMAND given"));
         };
@@ -184,14 +217,19 @@ impl Next {
             std::mem::take(&mut self.command).into_iter().map(c_string).collect::<Result<_>>()?;
         descriptors::inherit(self.keep.iter().chain(&self.listen).copied())?;
         match word.to_str().filter(|_| names::is_ours(&word)) {
-            Some(name) => self.exec_own(name, &arguments),
-            None => self.exec_foreign(&word, &arguments),
+            Some(name) => self.exec_own(name, &arguments, last),
+            None => self.exec_foreign(&word, &arguments, last),
         }
     }
 
     /// One of ours: it gets the toolbox, the leash and, if it will be PID 1, a closed signal mask,
     /// since what arrives before PID 1 is ready for it would be lost (pid_namespaces(7)).
-    fn exec_own(mut self, name: &str, arguments: &[CString]) -> Result<Infallible> {
+    fn exec_own(
+        mut self,
+        name: &str,
+        arguments: &[CString],
+        last: impl FnOnce() -> Result<()>,
+    ) -> Result<Infallible> {
         let is_init = std::process::id() == 1;
         let handover = Handover {
             toolbox: self.toolbox.descriptor(),
@@ -203,34 +241,30 @@ impl Next {
         handover.put(&mut self.environment);
         let mask = if is_init { SignalSet::ALL } else { self.given.mask };
         self.given.restore(mask).or_fail("can't restore the signal state")?;
+        last()?;
         Err(self.toolbox.exec(name, arguments, self.environment.entries()))
     }
 
     /// The app, or a program that stands between two of our tools. What gives power (toolbox,
     /// leash) ends here; the rest is passed on only where one of our names follows.
-    fn exec_foreign(mut self, word: &OsStr, arguments: &[CString]) -> Result<Infallible> {
-        let file = search::find(word, self.environment.get("PATH"))?.into_os_string();
+    fn exec_foreign(
+        mut self,
+        word: &OsStr,
+        arguments: &[CString],
+        last: impl FnOnce() -> Result<()>,
+    ) -> Result<Infallible> {
         if arguments.iter().any(names_a_tool) {
             self.public_handover().put(&mut self.environment);
         }
         self.given.restore(self.given.mask).or_fail("can't restore the signal state")?;
-        let path = c_string(file.clone())?;
-        let Err(errno) = nix::unistd::execve(&path, arguments, self.environment.entries());
-        let error = Error::new("can't execute")
-            .object(word)
-            .because(errno)
-            .with_status(search::status_of_failed_exec(errno));
-        Err(match search::explain_failed_exec(errno, &file) {
-            Some(hint) => error.hint(hint),
-            None => error,
-        })
+        Err(exec_file(word, arguments, &self.environment, last))
     }
 
     fn public_handover(&self) -> Handover {
         Handover {
             keep: self.keep.clone(),
             mount_namespace: self.mount_namespace,
-            foreground: self.terminal.is_some(),
+            foreground: self.terminal.as_ref().is_some_and(Terminal::is_lent),
             ..Handover::default()
         }
     }
@@ -244,25 +278,43 @@ impl Next {
     }
 
     /// In the child after the fork: takes the leash, and rewrites the variables that name a
-    /// process, if they named the one that forked.
-    pub(crate) fn become_child(&mut self, leash: OwnedFd, forker: u32) {
+    /// process, if they named the one that forked. Another's number has no meaning in a new PID
+    /// namespace, where it may be this child's by chance: such a variable goes.
+    pub(crate) fn become_child(&mut self, leash: OwnedFd, forker: u32, new_pid_namespace: bool) {
         self.leash = Some(leash);
         for name in ["LISTEN_PID", "WATCHDOG_PID"] {
             let named = self.environment.get(name).and_then(OsStr::to_str);
             if named.and_then(|pid| pid.parse().ok()) == Some(forker) {
                 self.environment.set(name, std::process::id().to_string());
+            } else if new_pid_namespace {
+                self.environment.remove(name);
             }
         }
     }
+}
 
-    /// Makes this process the leader of a new group, in the foreground if the chain is: signals
-    /// reach it with its children, and the terminal's reach nobody else. For a forked child,
-    /// which has SIGTTOU blocked.
-    pub fn lead_group(&self) -> Result<()> {
-        let own = nix::unistd::Pid::from_raw(0);
-        nix::unistd::setpgid(own, own).or_fail("can't make a process group")?;
-        self.terminal.as_ref().map_or(Ok(()), Terminal::give_to_own_group)
-    }
+/// Executes a program that is not ours, after `last`; returns only if one of them fails.
+fn exec_file(
+    word: &OsStr,
+    arguments: &[CString],
+    environment: &Environment,
+    last: impl FnOnce() -> Result<()>,
+) -> Error {
+    let tried = search::find(word, environment.get("PATH")).and_then(|file| {
+        let path = c_string(file.clone().into_os_string())?;
+        last()?;
+        let Err(errno) = nix::unistd::execve(&path, arguments, environment.entries());
+        let error = Error::new("can't execute")
+            .object(word)
+            .because(errno)
+            .with_status(search::status_of_failed_exec(errno));
+        Err::<Infallible, _>(match search::explain_failed_exec(errno, &file) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        })
+    });
+    let Err(error) = tried;
+    error
 }
 
 /// Whether an argument is one of our names, alone or at the end of a path.

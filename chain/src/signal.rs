@@ -62,6 +62,8 @@ impl Signal {
     pub const CHLD: Signal = Signal(libc::SIGCHLD as u8);
     /// The terminal's Ctrl-Z.
     pub const TSTP: Signal = Signal(libc::SIGTSTP as u8);
+    /// A background process read from its terminal.
+    pub const TTIN: Signal = Signal(libc::SIGTTIN as u8);
     /// A background process wrote to its terminal or changed it.
     pub const TTOU: Signal = Signal(libc::SIGTTOU as u8);
     /// A write to a pipe that nobody reads.

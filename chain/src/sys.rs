@@ -341,6 +341,30 @@ pub fn mount_setattr(
     propagation: u64,
 ) -> io::Result<()> {
     let attributes = libc::mount_attr { attr_set: set, attr_clr: clear, propagation, userns_fd: 0 };
+    set_mount_attributes(fd, recursive, attributes)
+}
+
+/// Shows the files of the detached mount `fd`, of all mounts below it too if `recursive`, with
+/// owners mapped as user namespace `namespace` maps its ids (mount_setattr(2), Linux 5.12).
+pub fn mount_idmap(
+    fd: BorrowedFd<'_>,
+    recursive: bool,
+    namespace: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: namespace.as_raw_fd() as u64,
+    };
+    set_mount_attributes(fd, recursive, attributes)
+}
+
+fn set_mount_attributes(
+    fd: BorrowedFd<'_>,
+    recursive: bool,
+    attributes: libc::mount_attr,
+) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty C string and `attributes` has the size that is named.
     checked(unsafe {
@@ -382,6 +406,17 @@ pub fn send_signal(pid: i32, signal: i32) -> io::Result<()> {
     checked(unsafe { libc::kill(pid, signal) }.into()).map(drop)
 }
 
+/// Sends `signal` to the process behind `pidfd`, whatever became of its number
+/// (pidfd_send_signal(2), Linux 5.1).
+pub fn signal_by_pidfd(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo asks for that of kill(2); the other arguments are integers.
+    checked(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0)
+    })
+    .map(drop)
+}
+
 /// What waitpid(2) says of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -391,6 +426,16 @@ pub enum Change {
     Signaled(i32),
     /// This signal stopped it.
     Stopped(i32),
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Change::Exited(code) => write!(f, "exited with {code}"),
+            Change::Signaled(signal) => write!(f, "killed by signal {signal}"),
+            Change::Stopped(signal) => write!(f, "stopped by signal {signal}"),
+        }
+    }
 }
 
 /// Collects one change of state of any child, or `None` if there is none now; ECHILD if there is
@@ -408,6 +453,17 @@ pub fn wait_any() -> io::Result<Option<(i32, Change)>> {
         Change::Stopped(libc::WSTOPSIG(status))
     };
     Ok((pid != 0).then_some((pid, change)))
+}
+
+/// Lets the same user's processes copy this one's descriptors where Yama restricts that to
+/// ancestors (PR_SET_PTRACER(2const)); without Yama there is nothing to be done.
+pub fn allow_descriptor_access() -> io::Result<()> {
+    // SAFETY: this prctl takes an integer.
+    let result = unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY, 0, 0, 0) };
+    match checked(result.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINVAL) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// What recvmsg(2) says of a datagram.
@@ -445,4 +501,65 @@ pub fn receive(
         control: message.msg_controllen as usize,
         is_cut: message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0,
     })
+}
+
+/// One instruction of classic BPF, laid out as `struct sock_filter` (linux/filter.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct BpfInstruction {
+    /// What it does.
+    pub code: u16,
+    /// How many instructions are skipped if the test is true.
+    pub jt: u8,
+    /// How many instructions are skipped if the test is false.
+    pub jf: u8,
+    /// Its operand.
+    pub k: u32,
+}
+
+/// Adds a seccomp filter to those of this thread (SECCOMP_SET_MODE_FILTER of seccomp(2)); `flags`
+/// are `SECCOMP_FILTER_FLAG_*`, none of those that return a descriptor.
+pub fn add_seccomp_filter(flags: u32, program: &[BpfInstruction]) -> io::Result<()> {
+    #[repr(C)]
+    struct Program {
+        length: u16,
+        instructions: *const BpfInstruction,
+    }
+    let length = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = Program { length, instructions: program.as_ptr() };
+    // SAFETY: `program` mirrors struct sock_fprog and, like the instructions that it points to,
+    // lives through the call, which copies them.
+    checked(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    })
+    .map(drop)
+}
+
+/// Puts this process into a new session keyring that nobody else has, and returns its serial
+/// number (KEYCTL_JOIN_SESSION_KEYRING of keyctl(2)).
+pub fn new_session_keyring() -> io::Result<i32> {
+    // SAFETY: a null name asks for an anonymous keyring; nothing is read or written.
+    let id = checked(unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    })?;
+    Ok(id as i32)
+}
+
+/// The serial number of this process's session keyring (KEYCTL_GET_KEYRING_ID of keyctl(2)),
+/// which is not made if there is none.
+pub fn session_keyring() -> io::Result<i32> {
+    // SAFETY: takes integers only.
+    let id = checked(unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_GET_KEYRING_ID,
+            libc::KEY_SPEC_SESSION_KEYRING,
+            0,
+        )
+    })?;
+    Ok(id as i32)
 }

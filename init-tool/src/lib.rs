@@ -3,45 +3,30 @@
 
 #![forbid(unsafe_code)]
 
+mod app;
+mod arguments;
+mod report;
+
 use std::convert::Infallible;
 use std::time::Duration;
 
 use chain::monitor::{Monitor, Target};
 use chain::signal::Signal;
-use chain::{Error, Fork, LinkArgs, Next, Result, ResultExt, Role};
+use chain::{Error, Fork, Lead, Next, Result, ResultExt, Role, Status};
 
-/// Start COMMAND, forward signals to it, reap every orphan, and exit with its status
-#[derive(Debug, clap::Parser)]
-#[command(name = "mini-init", version)]
-pub struct MiniInit {
-    /// How long what the app leaves behind has after TERM, before KILL
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
-    grace: Duration,
+pub use arguments::MiniInit;
+use arguments::Wait;
+use report::Report;
 
-    /// Where this is not PID 1: become the one that orphans are handed to
-    #[arg(long)]
-    subreaper: bool,
-
-    #[command(flatten)]
-    link: LinkArgs,
-}
-
-/// Seconds, fractions allowed, up to a day.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("'{text}' is not a number of seconds from 0 to 86400");
-    let seconds: f64 = text.parse().map_err(|_| wrong())?;
-    if !(0.0..=86_400.0).contains(&seconds) {
-        return Err(wrong());
-    }
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
-}
+/// How long what the app leaves behind has after TERM, where nothing else is said.
+const GRACE: Duration = Duration::from_secs(5);
 
 impl chain::Tool for MiniInit {
-    fn link(&self) -> &LinkArgs {
+    fn link(&self) -> &chain::LinkArgs {
         &self.link
     }
 
-    fn run(self, next: Next) -> Result<Infallible> {
+    fn run(self, mut next: Next) -> Result<Infallible> {
         let is_init = std::process::id() == 1;
         if self.subreaper {
             nix::sys::prctl::set_child_subreaper(true).or_fail("can't become a subreaper")?;
@@ -50,29 +35,80 @@ impl chain::Tool for MiniInit {
                 .hint("put ns-unshare --pid before it, or say --subreaper");
             chain::print_warning(&warning);
         }
+        if let Some(signal) = self.parent_death {
+            app::follow_parent(signal)?;
+        }
+        let report = self.status_fd.map(Report::on).transpose()?;
+        self.environment.apply(&mut next);
+        let lead = self.lead(&next);
         match next.fork(&Fork::default(), |_| Ok(()))? {
             Role::Child(next) => {
-                next.lead_group()?;
+                drop(report);
+                next.lead(lead)?;
+                self.environment.change_directory()?;
                 next.exec()
             }
-            Role::Monitor(mut monitor) => {
-                let status = monitor.wait(&mut [])?;
-                // A namespace's init ends all in it; elsewhere only the app's group is known.
-                monitor.forward_to(if is_init { Target::All } else { Target::Group });
-                end_the_rest(&mut monitor, self.grace)?;
-                monitor.finish(status)
-            }
+            Role::Monitor(monitor) => self.watch(monitor, lead, report),
         }
     }
 }
 
-/// TERM, then KILL after `grace`, for what the app left behind.
-fn end_the_rest(monitor: &mut Monitor, grace: Duration) -> Result<()> {
-    if monitor.wait_for_all(Some(Duration::ZERO))? || !monitor.send_to_any(Signal::TERM)? {
-        return Ok(());
+impl MiniInit {
+    /// A terminal that the app is given stays its controlling one, or it had no job control; an app
+    /// that is given none doesn't need the caller's.
+    fn lead(&self, next: &Next) -> Lead {
+        let own = self.new_session || !(next.has_terminal() || self.no_new_session);
+        if own { Lead::Session } else { Lead::Group }
     }
-    if !monitor.wait_for_all(Some(grace))? && monitor.send_to_any(Signal::KILL)? {
-        monitor.wait_for_all(None)?;
+
+    fn watch(
+        &self,
+        mut monitor: Monitor,
+        lead: Lead,
+        report: Option<Report>,
+    ) -> Result<Infallible> {
+        monitor.child_leads(lead);
+        monitor.forward_to(self.target());
+        monitor.rewrite(self.rewrite());
+        monitor.talk(self.talk());
+        let stop = self.stop_signal.unwrap_or(Signal::TERM);
+        if let Some(grace) = self.grace {
+            monitor.kill_after(stop, grace);
+        }
+        if let Some(report) = &report {
+            report.started(monitor.child())?;
+        }
+        let status = monitor.wait(&mut [])?;
+        if let Some(report) = &report {
+            report.ended(monitor.child(), status)?;
+        }
+        monitor.forward_to(self.rest());
+        if self.wait == Wait::All {
+            monitor.wait_for_all(None)?;
+        }
+        end_the_rest(&mut monitor, stop, self.grace.unwrap_or(GRACE))?;
+        monitor.finish(if self.ok_exit.contains(&status.code()) {
+            Status::Exited(0)
+        } else {
+            status
+        })
     }
-    Ok(())
+
+    /// Whom the app leaves behind: a namespace's init has all in it, a subreaper all below it;
+    /// elsewhere only the app's group is known.
+    fn rest(&self) -> Target {
+        match (std::process::id(), self.subreaper) {
+            (1, _) => Target::All,
+            (_, true) => Target::Descendants,
+            (_, false) => Target::Group,
+        }
+    }
+}
+
+/// `stop`, then KILL after `grace`, for what the app left behind.
+fn end_the_rest(monitor: &mut Monitor, stop: Signal, grace: Duration) -> Result<()> {
+    let done = monitor.wait_for_all(Some(Duration::ZERO))?
+        || !monitor.send_to_any(stop)?
+        || monitor.wait_for_all(Some(grace))?;
+    if done { Ok(()) } else { monitor.kill_all() }
 }

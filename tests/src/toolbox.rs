@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use crate::{User, scratch};
 
 /// All tools, by the names that a user types.
-pub const TOOLS: [&str; 8] = [
+pub const TOOLS: [&str; 9] = [
     "cg-enter",
     "cg-signal",
     "cg-stat",
@@ -17,6 +17,7 @@ pub const TOOLS: [&str; 8] = [
     "priv-drop",
     "mini-init",
     "notify-bridge",
+    "listen-fds",
 ];
 
 /// The folder of the tools, which every user can reach.

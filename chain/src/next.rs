@@ -129,6 +129,18 @@ impl Next {
         }
     }
 
+    /// As [`Next::exec`], for a link that has entered a running container: COMMAND is the app and
+    /// nothing else, found in the current root even if it has the name of one of our tools.
+    pub fn exec_app(mut self) -> Result<Infallible> {
+        let Some(word) = self.command.first().cloned() else {
+            return Err(Error::new("no COMMAND given"));
+        };
+        let arguments: Vec<CString> =
+            std::mem::take(&mut self.command).into_iter().map(c_string).collect::<Result<_>>()?;
+        descriptors::inherit(self.keep.iter().chain(&self.listen).copied())?;
+        self.exec_program(&word, &arguments)
+    }
+
     /// One of ours: it gets the toolbox, the leash and, if it will be PID 1, a closed signal mask,
     /// since what arrives before PID 1 is ready for it would be lost (pid_namespaces(7)).
     fn exec_own(mut self, name: &str, arguments: &[CString]) -> Result<Infallible> {
@@ -149,10 +161,14 @@ impl Next {
     /// The app, or a program that stands between two of our tools. What gives power (toolbox,
     /// leash) ends here; the rest is passed on only where one of our names follows.
     fn exec_foreign(mut self, word: &OsStr, arguments: &[CString]) -> Result<Infallible> {
-        let file = search::find(word, self.environment.get("PATH"))?.into_os_string();
         if arguments.iter().any(names_a_tool) {
             self.public_handover().put(&mut self.environment);
         }
+        self.exec_program(word, arguments)
+    }
+
+    fn exec_program(self, word: &OsStr, arguments: &[CString]) -> Result<Infallible> {
+        let file = search::find(word, self.environment.get("PATH"))?.into_os_string();
         self.given.restore(self.given.mask).or_fail("can't restore the signal state")?;
         let path = c_string(file.clone())?;
         let Err(errno) = nix::unistd::execve(&path, arguments, self.environment.entries());

@@ -72,7 +72,7 @@ impl FromStr for Wanted {
 }
 
 /// The capability that `name` means: with or without `CAP_`, in either case.
-fn named(name: &str) -> Result<CapabilitySet, String> {
+pub fn named(name: &str) -> Result<CapabilitySet, String> {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
     CapabilitySet::from_name(short).ok_or_else(|| format!("no capability is called '{name}'"))

@@ -3,14 +3,15 @@
 use chain::{Errno, Error, Result, ResultExt};
 use rustix::process::{Gid, Uid, getgroups};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set,
-    capability_is_in_bounding_set, clear_ambient_capability_set,
+    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capabilities, capabilities_secure_bits,
+    capability_is_in_ambient_set, capability_is_in_bounding_set, clear_ambient_capability_set,
     configure_capability_in_ambient_set, no_new_privs, remove_capability_from_bounding_set,
-    set_capabilities, set_keep_capabilities, set_no_new_privs, set_thread_groups,
-    set_thread_res_gid, set_thread_res_uid,
+    set_capabilities, set_capabilities_secure_bits, set_keep_capabilities, set_no_new_privs,
+    set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 use crate::capability;
+use crate::securebits::SecureBits;
 
 /// What the process is to become.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Target {
     pub groups: Option<Vec<u32>>,
     /// What is left of the capabilities.
     pub capabilities: CapabilitySet,
+    /// Secure bits to be set.
+    pub secure_bits: SecureBits,
 }
 
 impl Target {
@@ -35,7 +38,7 @@ impl Target {
         if let Some((uid, gid)) = self.ids {
             set_ids(Uid::from_raw(uid), Gid::from_raw(gid))?;
         }
-        limit_sets(self.capabilities)?;
+        self.limit_sets()?;
         set_no_new_privs(true).or_fail("can't set no_new_privs")?;
         self.check()
     }
@@ -67,7 +70,11 @@ impl Target {
         }
         let sets = capabilities(None).or_fail(what)?;
         let left = self.capabilities;
-        let inherited = inheritable(left);
+        let secure_bits = capabilities_secure_bits().or_fail(what)?;
+        if !secure_bits.contains(self.secure_bits.0) {
+            return differs("secure bits");
+        }
+        let inherited = self.inheritable(secure_bits);
         if sets.permitted != left || sets.effective != left || sets.inheritable != inherited {
             return differs("capabilities");
         }
@@ -84,6 +91,40 @@ impl Target {
         }
         Ok(())
     }
+
+    /// Root gets its capabilities at exec from the bounding set, unless a secure bit says
+    /// otherwise; another user only from the ambient set, which can hold what is inheritable
+    /// (capabilities(7)).
+    fn inheritable(&self, secure_bits: CapabilitiesSecureBits) -> CapabilitySet {
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root && !secure_bits.contains(CapabilitiesSecureBits::NO_ROOT) {
+            CapabilitySet::empty()
+        } else {
+            self.capabilities
+        }
+    }
+
+    /// All sets but the bounding one, and the secure bits: after the ambient set, which one of
+    /// them closes, and before CAP_SETPCAP is gone.
+    fn limit_sets(&self) -> Result<()> {
+        let (left, what) = (self.capabilities, "can't set the capabilities");
+        let now = capabilities_secure_bits().or_fail("can't read the secure bits")?;
+        let secure_bits = now | self.secure_bits.0;
+        let inherited = self.inheritable(secure_bits);
+        clear_ambient_capability_set().or_fail("can't clear the ambient set")?;
+        let permitted = capabilities(None).or_fail("can't read the capabilities")?.permitted;
+        let still = CapabilitySets { effective: permitted, permitted, inheritable: inherited };
+        set_capabilities(None, still).or_fail(what)?;
+        for single in known_capabilities()?.into_iter().filter(|one| inherited.contains(*one)) {
+            configure_capability_in_ambient_set(single, true)
+                .or_fail_on("can't keep for the app", capability::names(single))?;
+        }
+        if secure_bits != now {
+            set_capabilities_secure_bits(secure_bits).or_fail("can't set the secure bits")?;
+        }
+        let sets = CapabilitySets { effective: left, permitted: left, inheritable: inherited };
+        set_capabilities(None, sets).or_fail(what)
+    }
 }
 
 /// Every capability that this kernel knows, one at a time: up to the first that
@@ -99,12 +140,6 @@ fn known_capabilities() -> Result<Vec<CapabilitySet>> {
         }
     }
     Ok(known)
-}
-
-/// Root gets its capabilities at exec from the bounding set; another user only from the ambient
-/// set, which can hold what is inheritable (capabilities(7)).
-fn inheritable(left: CapabilitySet) -> CapabilitySet {
-    if rustix::process::geteuid().is_root() { CapabilitySet::empty() } else { left }
 }
 
 fn limit_bounding_set(left: CapabilitySet) -> Result<()> {
@@ -149,16 +184,4 @@ fn set_ids(uid: Uid, gid: Gid) -> Result<()> {
         .or_fail_on("can't become user", uid.to_string())
         .map_err(|error| error.hint_if(Errno::EINVAL, unmapped))?;
     set_keep_capabilities(false).or_fail("can't reset PR_SET_KEEPCAPS")
-}
-
-fn limit_sets(left: CapabilitySet) -> Result<()> {
-    clear_ambient_capability_set().or_fail("can't clear the ambient set")?;
-    let inherited = inheritable(left);
-    let sets = CapabilitySets { effective: left, permitted: left, inheritable: inherited };
-    set_capabilities(None, sets).or_fail("can't set the capabilities")?;
-    for single in known_capabilities()?.into_iter().filter(|single| inherited.contains(*single)) {
-        configure_capability_in_ambient_set(single, true)
-            .or_fail_on("can't keep for the app", capability::names(single))?;
-    }
-    Ok(())
 }

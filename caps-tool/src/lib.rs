@@ -4,20 +4,35 @@
 
 mod capability;
 mod drop;
+mod label;
+mod landlock;
+mod report;
+mod rlimit;
+pub mod seccomp;
+mod securebits;
+mod settings;
 mod user;
 
 use std::convert::Infallible;
+use std::io::Write;
+use std::path::PathBuf;
 
 use chain::{Error, LinkArgs, Next, Result, ResultExt};
-use rustix::thread::capabilities;
+use rustix::thread::{CapabilitySet, capabilities};
 
 use capability::Wanted;
 use drop::Target;
+use label::Label;
+use landlock::{LandlockArgs, Rules};
+use rlimit::Limit;
+use seccomp::{Choice, Filters};
+use securebits::SecureBits;
+use settings::{Keyring, Umask, give_standard_io, set_nice, set_oom_score_adj};
 use user::{Name, User, resolve_group};
 
 /// Drop privileges, for COMMAND and all that it starts: no_new_privs is always set
 #[derive(Debug, clap::Parser)]
-#[command(name = "priv-drop", version)]
+#[command(name = "priv-drop", version, mut_arg("command", |arg| arg.required(false)))]
 pub struct PrivDrop {
     /// Become this user and group; names are those of the current root's files
     #[arg(long, value_name = "UID|NAME[:GID|NAME]")]
@@ -40,6 +55,72 @@ pub struct PrivDrop {
     )]
     caps: Wanted,
 
+    /// The seccomp filter: default, none, or a profile in OCI or Moby form [default: default]
+    #[arg(long, value_name = "default|none|FILE")]
+    seccomp: Option<Choice>,
+
+    /// Load this compiled filter; in place of the default one, beside one named with --seccomp
+    #[arg(long, value_name = "FILE")]
+    seccomp_bpf: Option<PathBuf>,
+
+    /// Let the kernel's log tell of what the filters refuse
+    #[arg(long)]
+    seccomp_log: bool,
+
+    /// Let nobody make user namespaces, whatever the filter says; 32-bit programs can't run then
+    #[arg(long)]
+    no_nested_userns: bool,
+
+    #[command(flatten)]
+    landlock: LandlockArgs,
+
+    /// A resource limit, by its name for prlimit(1) (repeatable) [default: core=0]
+    #[arg(long, value_name = "NAME=SOFT[:HARD]|unlimited")]
+    rlimit: Vec<Limit>,
+
+    /// The nice value, -20 to 19
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i32).range(-20..=19))]
+    nice: Option<i32>,
+
+    /// What the OOM killer goes by, -1000 to 1000
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i32).range(-1000..=1000))]
+    oom_score_adj: Option<i32>,
+
+    /// The file mode creation mask, octal
+    #[arg(long, value_name = "MASK")]
+    umask: Option<Umask>,
+
+    /// The session keyring: a new one, or the caller's
+    #[arg(long, value_name = "new|keep", default_value = "new")]
+    keyring: Keyring,
+
+    /// Secure bits to set: noroot, no-setuid-fixup, keep-caps-locked, ...
+    #[arg(long, value_name = "NAME,...")]
+    securebits: Option<SecureBits>,
+
+    /// Give standard input, output and error to --user, unless they are devices
+    #[arg(long, requires = "user")]
+    fix_stdio: bool,
+
+    /// The AppArmor profile from the next exec on
+    #[arg(long, value_name = "PROFILE", value_parser = label::parse)]
+    apparmor: Option<String>,
+
+    /// The SELinux context from the next exec on
+    #[arg(long, value_name = "LABEL", value_parser = label::parse)]
+    selinux: Option<String>,
+
+    /// Show what the app may still do, on standard error; without COMMAND what this process may,
+    /// on standard output, and drop nothing
+    #[arg(long)]
+    report: bool,
+
+    /// The report in JSON
+    #[arg(long, requires = "report")]
+    json: bool,
+
     #[command(flatten)]
     link: LinkArgs,
 }
@@ -49,11 +130,38 @@ impl chain::Tool for PrivDrop {
         &self.link
     }
 
+    fn alone(&self) -> Option<Result<()>> {
+        let print = || {
+            let text = report_text(self.json)?;
+            std::io::stdout().write_all(text.as_bytes()).or_fail("can't print the report")
+        };
+        self.report.then(print)
+    }
+
     fn run(self, next: Next) -> Result<Infallible> {
         let target = self.target()?;
+        let filters = self.filters(target.capabilities)?;
+        let landlock = self.landlock.prepare(&next)?;
+        self.set_what_needs_privilege(&target)?;
         next.change_credentials(|| target.become_it())?;
-        next.exec()
+        self.keyring.set()?;
+        let labels = [self.apparmor.map(Label::AppArmor), self.selinux.map(Label::Selinux)];
+        labels.iter().flatten().try_for_each(Label::ask_for)?;
+        landlock.map_or(Ok(()), Rules::enforce)?;
+        let report = self.report.then_some(self.json);
+        next.exec_after(|| {
+            filters.load()?;
+            report.map_or(Ok(()), |json| {
+                let text = report_text(json)?;
+                std::io::stderr().write_all(text.as_bytes()).or_fail("can't print the report")
+            })
+        })
     }
+}
+
+fn report_text(json: bool) -> Result<String> {
+    let lines = report::collect();
+    if json { report::json(&lines) } else { Ok(report::table(&lines)) }
 }
 
 impl PrivDrop {
@@ -69,6 +177,40 @@ impl PrivDrop {
             Some(self.groups.iter().map(resolve_group).collect::<Result<_>>()?)
         };
         let ids = self.user.as_ref().map(User::resolve).transpose()?;
-        Ok(Target { ids, groups, capabilities })
+        let secure_bits = self.securebits.unwrap_or_default();
+        Ok(Target { ids, groups, capabilities, secure_bits })
+    }
+
+    /// What can't be done any more once the privileges are gone.
+    fn set_what_needs_privilege(&self, target: &Target) -> Result<()> {
+        let named_core = self.rlimit.iter().any(|limit| limit.is_about(&Limit::NO_CORE));
+        let default = (!named_core).then_some(&Limit::NO_CORE);
+        default.into_iter().chain(&self.rlimit).try_for_each(Limit::set)?;
+        self.nice.map_or(Ok(()), set_nice)?;
+        self.oom_score_adj.map_or(Ok(()), set_oom_score_adj)?;
+        self.umask.map_or(Ok(()), Umask::set)?;
+        match target.ids {
+            Some((uid, _)) if self.fix_stdio => give_standard_io(uid),
+            _ => Ok(()),
+        }
+    }
+
+    fn filters(&self, left: CapabilitySet) -> Result<Filters> {
+        let mut filters = Filters::default();
+        let unless_compiled = match &self.seccomp_bpf {
+            None => Choice::Default,
+            Some(_) => Choice::None,
+        };
+        filters.add_profile(self.seccomp.as_ref().unwrap_or(&unless_compiled), left)?;
+        if let Some(path) = &self.seccomp_bpf {
+            filters.add_compiled(path)?;
+        }
+        if self.no_nested_userns {
+            filters.add_no_user_namespaces()?;
+        }
+        if self.seccomp_log {
+            filters.log();
+        }
+        Ok(filters)
     }
 }

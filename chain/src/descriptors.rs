@@ -9,7 +9,7 @@ use crate::error::{Error, Result, ResultExt};
 use crate::sys;
 
 /// The first descriptor that socket activation hands on (sd_listen_fds(3)).
-const LISTEN_FDS_START: RawFd = 3;
+pub(crate) const LISTEN_FDS_START: RawFd = 3;
 
 /// Marks every descriptor but 0 to 2 close-on-exec.
 pub fn close_all_on_exec() -> Result<()> {

@@ -54,7 +54,8 @@ impl Next {
             Forked::Child => {
                 drop(go);
                 let leash = leash.into_child(how.death_signal)?;
-                self.become_child(leash, forker);
+                let new_pid_namespace = how.namespaces & libc::CLONE_NEWPID as u64 != 0;
+                self.become_child(leash, forker, new_pid_namespace);
                 let mut byte = [0];
                 match rustix::io::retry_on_intr(|| rustix::io::read(&wait, &mut byte)) {
                     Ok(1) => Ok(Role::Child(self)),
@@ -103,7 +104,7 @@ impl Next {
                     Forked::Child => {
                         drop(birth);
                         leash::arm(death_signal, leash.as_fd())?;
-                        self.become_child(leash, forker);
+                        self.become_child(leash, forker, true);
                         let mut byte = [0];
                         match rustix::io::retry_on_intr(|| rustix::io::read(&wait, &mut byte)) {
                             Ok(1) => return Ok(Role::Child(self)),

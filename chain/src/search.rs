@@ -1,6 +1,6 @@
 //! Finding COMMAND as env(1) does: by path if it has a slash, by PATH otherwise.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,7 @@ pub fn status_of_failed_exec(errno: Errno) -> u8 {
 }
 
 /// Why execve(2) of a file that exists says ENOENT or ENOEXEC.
-pub fn explain_failed_exec(errno: Errno, path: &OsString) -> Option<&'static str> {
+pub fn explain_failed_exec(errno: Errno, path: &Path) -> Option<&'static str> {
     match errno {
         Errno::ENOENT if stat(path).is_ok() => {
             Some("it exists, but the interpreter it names (ld.so, #!) does not")

@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// What the process was given before Rust's runtime changed it: the runtime ignores SIGPIPE and
@@ -217,6 +217,16 @@ pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Gives descriptor `fd` the number `number` and closes what was open there (dup2(2)); it survives
+/// the next exec.
+pub fn place(fd: OwnedFd, number: RawFd) -> io::Result<()> {
+    if fd.as_raw_fd() == number {
+        return set_close_on_exec(fd.into_raw_fd(), false);
+    }
+    // SAFETY: dup2 takes two numbers; the caller says that nothing here owns `number`.
+    checked(unsafe { libc::dup2(fd.as_raw_fd(), number) }.into()).map(drop)
+}
+
 /// Sets close-on-exec on descriptor `fd`, or clears it (fcntl(2)); EBADF if it isn't open.
 pub fn set_close_on_exec(fd: RawFd, on: bool) -> io::Result<()> {
     let flags = if on { libc::FD_CLOEXEC } else { 0 };
@@ -331,6 +341,30 @@ pub fn mount_setattr(
     propagation: u64,
 ) -> io::Result<()> {
     let attributes = libc::mount_attr { attr_set: set, attr_clr: clear, propagation, userns_fd: 0 };
+    set_mount_attributes(fd, recursive, attributes)
+}
+
+/// Shows the files of the detached mount `fd`, of all mounts below it too if `recursive`, with
+/// owners mapped as user namespace `namespace` maps its ids (mount_setattr(2), Linux 5.12).
+pub fn mount_idmap(
+    fd: BorrowedFd<'_>,
+    recursive: bool,
+    namespace: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: namespace.as_raw_fd() as u64,
+    };
+    set_mount_attributes(fd, recursive, attributes)
+}
+
+fn set_mount_attributes(
+    fd: BorrowedFd<'_>,
+    recursive: bool,
+    attributes: libc::mount_attr,
+) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty C string and `attributes` has the size that is named.
     checked(unsafe {
@@ -419,4 +453,113 @@ pub fn wait_any() -> io::Result<Option<(i32, Change)>> {
         Change::Stopped(libc::WSTOPSIG(status))
     };
     Ok((pid != 0).then_some((pid, change)))
+}
+
+/// Lets the same user's processes copy this one's descriptors where Yama restricts that to
+/// ancestors (PR_SET_PTRACER(2const)); without Yama there is nothing to be done.
+pub fn allow_descriptor_access() -> io::Result<()> {
+    // SAFETY: this prctl takes an integer.
+    let result = unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY, 0, 0, 0) };
+    match checked(result.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINVAL) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// What recvmsg(2) says of a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagram {
+    /// How many bytes of the buffer it has filled.
+    pub length: usize,
+    /// How many bytes of ancillary data it has filled (cmsg(3)).
+    pub control: usize,
+    /// The datagram, or its ancillary data, did not fit.
+    pub is_cut: bool,
+}
+
+/// Receives a datagram without waiting; descriptors that come with it are close-on-exec and belong
+/// to the caller. (`rustix` takes a sender's process id for one that can't be 0, and `nix` hides
+/// the descriptors of a message that did not fit.)
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+    control: &mut [u64],
+) -> io::Result<Datagram> {
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    // SAFETY: an all-zero msghdr is valid: no address, no buffers.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(control) as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the buffers that `message` names are exclusively borrowed with those lengths.
+    let length =
+        checked(unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, flags) } as libc::c_long)?;
+    Ok(Datagram {
+        length: length as usize,
+        control: message.msg_controllen as usize,
+        is_cut: message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0,
+    })
+}
+
+/// One instruction of classic BPF, laid out as `struct sock_filter` (linux/filter.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct BpfInstruction {
+    /// What it does.
+    pub code: u16,
+    /// How many instructions are skipped if the test is true.
+    pub jt: u8,
+    /// How many instructions are skipped if the test is false.
+    pub jf: u8,
+    /// Its operand.
+    pub k: u32,
+}
+
+/// Adds a seccomp filter to those of this thread (SECCOMP_SET_MODE_FILTER of seccomp(2)); `flags`
+/// are `SECCOMP_FILTER_FLAG_*`, none of those that return a descriptor.
+pub fn add_seccomp_filter(flags: u32, program: &[BpfInstruction]) -> io::Result<()> {
+    #[repr(C)]
+    struct Program {
+        length: u16,
+        instructions: *const BpfInstruction,
+    }
+    let length = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = Program { length, instructions: program.as_ptr() };
+    // SAFETY: `program` mirrors struct sock_fprog and, like the instructions that it points to,
+    // lives through the call, which copies them.
+    checked(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    })
+    .map(drop)
+}
+
+/// Puts this process into a new session keyring that nobody else has, and returns its serial
+/// number (KEYCTL_JOIN_SESSION_KEYRING of keyctl(2)).
+pub fn new_session_keyring() -> io::Result<i32> {
+    // SAFETY: a null name asks for an anonymous keyring; nothing is read or written.
+    let id = checked(unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    })?;
+    Ok(id as i32)
+}
+
+/// The serial number of this process's session keyring (KEYCTL_GET_KEYRING_ID of keyctl(2)),
+/// which is not made if there is none.
+pub fn session_keyring() -> io::Result<i32> {
+    // SAFETY: takes integers only.
+    let id = checked(unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_GET_KEYRING_ID,
+            libc::KEY_SPEC_SESSION_KEYRING,
+            0,
+        )
+    })?;
+    Ok(id as i32)
 }

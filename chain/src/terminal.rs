@@ -91,6 +91,11 @@ impl Terminal {
         }
     }
 
+    /// Its own copy of the descriptor, which may have to make room for another.
+    pub(crate) fn descriptor(&mut self) -> &mut OwnedFd {
+        &mut self.descriptor
+    }
+
     /// Whether this process's group is in the foreground, where no number tells it. A read(2) of
     /// nothing is refused to the background with EIO, if SIGTTIN is blocked.
     ///

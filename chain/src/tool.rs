@@ -2,18 +2,22 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::fd::RawFd;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::environment::Environment;
-use crate::error::{Error, FAILED, Result};
+use crate::error::{Error, FAILED, Result, ResultExt};
 use crate::handover::Handover;
 use crate::next::Next;
+use crate::pipeline;
+use crate::plan::{Line, Plan};
+use crate::quote;
 use crate::standard_io;
 use crate::sys;
+use crate::words::{self, PathForm};
 
 /// What all tools that start a next link have on their command line.
 #[derive(Debug, Clone, clap::Args)]
@@ -22,15 +26,42 @@ pub struct LinkArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(3..))]
     pub keep_fd: Vec<RawFd>,
 
-    /// The next program of the chain, and its arguments
-    #[arg(trailing_var_arg = true, value_name = "COMMAND", required = true)]
+    /// Put the stages of a saved plan before this one ('-': from standard input, whatever it is)
+    #[arg(long, value_name = "FILE", conflicts_with = "no_plan")]
+    plan: Option<OsString>,
+
+    /// Leave standard input to the app, even if it comes from a stage of Catena
+    #[arg(long)]
+    no_plan: bool,
+
+    /// Print the exec chain that would be run, quoted for a shell, and do nothing else
+    #[arg(long)]
+    print: bool,
+
+    /// Without COMMAND: write paths into the plan that mean the same in every working directory
+    #[arg(long)]
+    absolute: bool,
+
+    /// The next program of the chain, and its arguments. Without it the tool writes a plan
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
+/// The options that a stage in a plan does not have.
+const NOT_IN_A_PLAN: [&str; 4] = ["plan", "no_plan", "print", "absolute"];
+
 /// One of the tools.
 pub trait Tool: Parser {
+    /// The options (by clap's ids) whose values are paths on the host.
+    const PATHS: &'static [(&'static str, PathForm)] = &[];
+
     /// The arguments that it shares with all others.
     fn link(&self) -> &LinkArgs;
+
+    /// What it does where no COMMAND is given, if these arguments ask for that.
+    fn alone(&self) -> Option<Result<()>> {
+        None
+    }
 
     /// Does its one thing and starts the next link; returns only if one of them fails.
     fn run(self, next: Next) -> Result<Infallible>;
@@ -46,11 +77,89 @@ fn start<T: Tool>() -> Result<Infallible> {
     refuse_privileged_start()?;
     let tool = T::try_parse().unwrap_or_else(|error| usage::<T>(&error));
     standard_io::check()?;
+    if tool.link().command.is_empty()
+        && let Some(done) = tool.alone()
+    {
+        done?;
+        sys::exit_now(0);
+    }
     let mut environment = Environment::of_this_process();
     let handover = Handover::take(&mut environment)?;
-    let link = tool.link();
-    let next = Next::new(link.command.clone(), environment, handover, &link.keep_fd)?;
-    tool.run(next)
+    let link = tool.link().clone();
+    if link.command.is_empty() && !link.print {
+        return write_plan::<T>(&link);
+    }
+    // Inside a chain, and for PID 1, standard input is the app's and nothing else.
+    let may_receive = handover.is_none() && std::process::id() != 1 && !link.no_plan;
+    let plan = match &link.plan {
+        Some(file) => pipeline::load(file)?,
+        None if may_receive => pipeline::receive()?,
+        None => Plan::default(),
+    };
+    if link.print {
+        return print_chain::<T>(plan, &link);
+    }
+    if plan.is_empty() {
+        let next = Next::new(link.command.clone(), environment, handover, &link.keep_fd)?;
+        return tool.run(next);
+    }
+    Next::exec_chain(chain_of::<T>(plan, &link)?, environment)
+}
+
+/// This stage as a line of a plan.
+fn own_stage<T: Tool>(link: &LinkArgs) -> Result<Line> {
+    let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    words.truncate(words.len() - link.command.len());
+    if words.last().is_some_and(|word| word == "--") {
+        words.pop();
+    }
+    let here = match link.absolute {
+        true => Some(std::env::current_dir().or_fail("can't find out the working directory")?),
+        false => None,
+    };
+    let command = T::command();
+    let kept = words::rewrite(&command, &words, &NOT_IN_A_PLAN, T::PATHS, here.as_deref());
+    let mut stage = vec![OsString::from(command.get_name())];
+    stage.extend(kept);
+    Ok(Line::Stage(stage))
+}
+
+fn with_own_stage<T: Tool>(mut plan: Plan, link: &LinkArgs) -> Result<Plan> {
+    let added = plan.push(own_stage::<T>(link)?);
+    added.map_err(|reason| Error::new("can't add this stage to the plan").reason(reason))?;
+    Ok(plan)
+}
+
+fn chain_of<T: Tool>(plan: Plan, link: &LinkArgs) -> Result<Vec<OsString>> {
+    Ok(with_own_stage::<T>(plan, link)?.to_chain(&link.command))
+}
+
+/// A tool without COMMAND is a filter: the plan of the stages before it, and itself.
+fn write_plan<T: Tool>(link: &LinkArgs) -> Result<Infallible> {
+    let name = T::command().get_name().to_owned();
+    if std::io::stdout().is_terminal() {
+        return Err(Error::new("no COMMAND given").hint(format!(
+            "'{name} [OPTIONS] -- COMMAND' runs one, '{name} [OPTIONS] | mini-init COMMAND' does so in a pipe"
+        )));
+    }
+    if link.no_plan {
+        return Err(Error::new("--no-plan needs a COMMAND")
+            .hint(format!("'{name} --help' lists the options")));
+    }
+    let plan = match &link.plan {
+        Some(file) => pipeline::load(file)?,
+        None => pipeline::receive()?,
+    };
+    pipeline::give(&with_own_stage::<T>(plan, link)?)?;
+    sys::exit_now(0)
+}
+
+fn print_chain<T: Tool>(plan: Plan, link: &LinkArgs) -> Result<Infallible> {
+    let words: Vec<String> =
+        chain_of::<T>(plan, link)?.iter().map(|word| quote::for_shell(word)).collect();
+    let line = format!("{}\n", words.join(" "));
+    std::io::stdout().write_all(line.as_bytes()).or_fail("can't print the chain")?;
+    sys::exit_now(0)
 }
 
 /// The tools run with their caller's privileges and no others: a setuid copy would give the next

@@ -39,6 +39,17 @@ impl Toolbox {
         }
     }
 
+    /// Opens the folder, for its place in the file system only (O_PATH).
+    pub fn open(&self) -> Result<OwnedFd> {
+        use rustix::fs::{CWD, Mode, OFlags, openat};
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let what = "can't open the folder of our own tools";
+        match self {
+            Toolbox::BesideThis => openat(CWD, own_folder()?, flags, Mode::empty()).or_fail(what),
+            Toolbox::Detached(fd) => openat(fd, ".", flags, Mode::empty()).or_fail(what),
+        }
+    }
+
     /// Executes tool `name` in place of this process; returns only if that fails.
     pub fn exec(&self, name: &str, arguments: &[CString], environment: &[CString]) -> Error {
         let failed = |error: io::Error| {

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,8 +19,9 @@ use rustix::net::{
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 
-/// The kernel's SCM_MAX_FD.
-const MAX_DESCRIPTORS: usize = 253;
+use crate::inside::MAX_DESCRIPTORS;
+use crate::place::by_descriptor;
+
 /// How long the end of this process waits for a service manager that does not read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -71,9 +72,7 @@ impl Outside {
                 };
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let folder = open(folder, flags, Mode::empty())?;
-                let mut short = OsString::from(format!("/proc/self/fd/{}/", folder.as_raw_fd()));
-                short.push(name);
-                connect(&self.socket, &SocketAddrUnix::new(short)?)
+                connect(&self.socket, &by_descriptor(&folder, name)?)
             }
         }
     }

@@ -1,15 +1,32 @@
 //! From the socket inside to the one outside, as a part of the monitor's loop.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use chain::monitor::Source;
 use chain::{Error, Result, print_warning};
 use rustix::event::PollFlags;
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, fstatfs};
 use rustix::io::Errno;
 
 use crate::inside::{Inside, Received};
 use crate::outside::Outside;
-use crate::policy::Policy;
+use crate::policy::{Judge, Policy, Verdict};
+use crate::processes::{Origin, Processes};
+
+/// nsfs's magic number (linux/magic.h): a descriptor on it can be entered with setns(2).
+const NSFS_MAGIC: u64 = 0x6e73_6673;
+
+/// Whose messages are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Senders {
+    /// Every process of the container
+    All,
+    /// The app alone: the first process below our own tools
+    Main,
+}
 
 /// A message on its way out.
 #[derive(Debug)]
@@ -22,72 +39,175 @@ struct Outgoing {
 #[derive(Debug)]
 pub struct Relay {
     inside: Inside,
-    outside: Outside,
-    policy: Policy,
+    outside: Option<Outside>,
+    judge: Judge,
+    senders: Senders,
+    processes: Processes,
+    readiness: Readiness,
     /// The service manager has to read first; until then nothing is read from inside, so that the
     /// app waits in its own sendmsg(2) as it would without the bridge.
     waiting: Option<Outgoing>,
+    /// The app's process id, once it has sent something.
+    app: Option<i32>,
+    has_announced: bool,
     has_sent: bool,
-    has_failed: bool,
+    /// What has been said on standard error.
+    told: BTreeSet<String>,
+}
+
+/// Whether the app is ready, and who waits for that besides the service manager.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    /// Set once it is.
+    pub is_ready: Rc<Cell<bool>>,
+    /// Gets a newline then, as s6 has it.
+    pub notify: Option<OwnedFd>,
+    /// The message by which this process tells itself so: nobody else knows it.
+    pub token: Vec<u8>,
 }
 
 impl Relay {
     /// Nothing is on its way yet.
-    pub fn new(inside: Inside, outside: Outside, policy: Policy) -> Self {
-        Relay { inside, outside, policy, waiting: None, has_sent: false, has_failed: false }
+    pub fn new(
+        inside: Inside,
+        outside: Option<Outside>,
+        policy: Policy,
+        senders: Senders,
+        readiness: Readiness,
+    ) -> Result<Self> {
+        Ok(Relay {
+            inside,
+            outside,
+            judge: Judge::new(policy),
+            senders,
+            processes: Processes::new()?,
+            readiness,
+            waiting: None,
+            app: None,
+            has_announced: false,
+            has_sent: false,
+            told: BTreeSet::new(),
+        })
     }
 
     /// What is to be handed on of a datagram.
-    fn judge(&self, received: Received) -> Option<Outgoing> {
-        if received.is_cut {
-            return None;
+    fn weigh(&mut self, received: Received) -> Option<Outgoing> {
+        let verdict = match self.examine(&received) {
+            Ok(verdict) => verdict,
+            Err(reason) => {
+                self.tell(Error::new("dropped a message from the container").reason(reason));
+                return None;
+            }
+        };
+        if let Some(key) = verdict.denied {
+            self.explain(key);
         }
-        let text = self.policy.judge(&received.bytes).ok()??;
-        Some(Outgoing { text, descriptors: Vec::new() })
+        if verdict.ready {
+            self.become_ready();
+        }
+        let mut text = verdict.text;
+        let main = verdict.main.filter(|_| !self.has_announced);
+        if let Some(main) = main.and_then(|pid| self.processes.translate(received.sender, pid)) {
+            self.has_announced = true;
+            if !text.is_empty() {
+                text.push(b'\n');
+            }
+            text.extend_from_slice(format!("MAINPID={main}").as_bytes());
+        }
+        (!text.is_empty()).then(|| Outgoing {
+            text,
+            descriptors: match verdict.descriptors {
+                true => received.descriptors,
+                false => Vec::new(),
+            },
+        })
+    }
+
+    fn examine(&mut self, received: &Received) -> Result<Verdict, String> {
+        if received.is_cut {
+            return Err("it is too long, or its descriptors could not be received".into());
+        }
+        if received.bytes == self.readiness.token {
+            return Ok(Judge::ready());
+        }
+        match self.processes.origin(received.sender) {
+            Origin::App => self.app = Some(received.sender),
+            // Only those inside were told the address, and what one of them said last counts.
+            Origin::Gone if self.app == Some(received.sender) => {}
+            Origin::Container | Origin::Gone if self.senders == Senders::All => {}
+            Origin::Container | Origin::Gone => return Err("it is not the app's".into()),
+            Origin::Stranger => return Err("it is of a process outside".into()),
+        }
+        if received.descriptors.iter().any(leads_out) {
+            return Err("it holds a directory, an O_PATH descriptor or a namespace".into());
+        }
+        let judged = self.judge.judge(&received.bytes, received.descriptors.len());
+        judged.map_err(|malformed| malformed.to_string())
+    }
+
+    fn become_ready(&mut self) {
+        self.readiness.is_ready.set(true);
+        if let Some(notify) = self.readiness.notify.take() {
+            // A reader that is gone doesn't wait for it any more.
+            let _ = rustix::io::write(&notify, b"\n");
+        }
     }
 
     fn send(&mut self, message: Outgoing) {
-        match self.outside.send(&message.text, &message.descriptors) {
+        let Some(outside) = &self.outside else { return };
+        match outside.send(&message.text, &message.descriptors) {
             Ok(()) => self.has_sent = true,
             Err(Errno::AGAIN) => self.waiting = Some(message),
-            Err(errno) => self.warn_once(errno),
+            Err(errno) => self.lose(errno),
         }
     }
 
     /// An app must not end because the service manager can't be told about it.
-    fn warn_once(&mut self, errno: Errno) {
-        if !std::mem::replace(&mut self.has_failed, true) {
-            let error = Error::new("can't hand on to NOTIFY_SOCKET");
-            print_warning(&error.object(self.outside.address()).because(errno));
+    fn lose(&mut self, errno: Errno) {
+        let address = self.outside.as_ref().map(Outside::address);
+        let address = address.unwrap_or_default().to_owned();
+        let error = Error::new("can't hand on to NOTIFY_SOCKET");
+        self.tell(error.object(address).because(errno));
+    }
+
+    fn explain(&mut self, key: &str) {
+        let error = Error::new("dropped a field of a message").object(key);
+        self.tell(match key {
+            "FDSTORE" => error.hint("--fdstore N lets the app store N descriptors"),
+            _ => error.hint(format!("--allow {key} hands it on")),
+        });
+    }
+
+    /// Says on standard error what it has not yet said.
+    fn tell(&mut self, error: Error) {
+        if self.told.insert(error.to_string()) {
+            print_warning(&error);
         }
     }
 
     /// The app is gone: hands on what it left, and lets the service manager take note of it while
     /// this process, which sent it, still exists.
     pub fn finish(mut self) {
-        let deadline = Outside::deadline();
         self.inside.refuse_more();
+        let deadline = Outside::deadline();
         loop {
-            let next = match self.waiting.take() {
+            let message = match self.waiting.take() {
                 Some(message) => Some(message),
                 None => match self.inside.receive() {
-                    Ok(Some(received)) => self.judge(received),
+                    Ok(Some(received)) => self.weigh(received),
                     Ok(None) | Err(_) => break,
                 },
             };
-            let Some(message) = next else { continue };
-            let sent = self.outside.send_until(deadline, &message.text, &message.descriptors);
-            match sent {
+            let (Some(message), Some(outside)) = (message, &self.outside) else {
+                continue;
+            };
+            match outside.send_until(deadline, &message.text, &message.descriptors) {
                 Ok(()) => self.has_sent = true,
-                Err(errno) => {
-                    self.warn_once(errno);
-                    break;
-                }
+                Err(errno) => return self.lose(errno),
             }
         }
-        if self.has_sent
-            && !self.has_failed
-            && let Err(error) = self.outside.barrier(deadline)
+        if let Some(outside) = self.outside.as_ref().filter(|_| self.has_sent)
+            && let Err(error) = outside.barrier(deadline)
         {
             print_warning(&error);
         }
@@ -96,10 +216,10 @@ impl Relay {
 
 impl Source for Relay {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        Some(match self.waiting {
-            Some(_) => self.outside.as_fd(),
-            None => self.inside.as_fd(),
-        })
+        match (&self.waiting, &self.outside) {
+            (Some(_), Some(outside)) => Some(outside.as_fd()),
+            _ => Some(self.inside.as_fd()),
+        }
     }
 
     fn events(&self) -> PollFlags {
@@ -113,7 +233,7 @@ impl Source for Relay {
         let message = match self.waiting.take() {
             Some(message) => Some(message),
             None => match self.inside.receive()? {
-                Some(received) => self.judge(received),
+                Some(received) => self.weigh(received),
                 None => None,
             },
         };
@@ -122,4 +242,14 @@ impl Source for Relay {
         }
         Ok(())
     }
+}
+
+/// Whether a descriptor gives more than what can be read from it or written to it: systemd would
+/// hand it to whatever the unit runs next.
+fn leads_out(fd: &OwnedFd) -> bool {
+    let is_path = fcntl_getfl(fd).is_ok_and(|flags| flags.contains(OFlags::PATH));
+    let is_directory =
+        fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+    let is_namespace = fstatfs(fd).is_ok_and(|stat| stat.f_type as u64 == NSFS_MAGIC);
+    is_path || is_directory || is_namespace
 }

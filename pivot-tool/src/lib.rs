@@ -1,1 +1,235 @@
-//! Not written yet.
+//! fs-pivot: builds a mount tree and makes it the root.
+//!
+//! Everything is done on descriptors: a mount is made detached, gets its attributes, and is
+//! attached to a place that was opened inside the new root ([`place`]). No path of the new root is
+//! ever resolved against the old one, so that no symbolic link of an image leads out.
+
+#![forbid(unsafe_code)]
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+
+use chain::procfs::Procfs;
+use chain::{LinkArgs, Next, Result, ResultExt};
+use rustix::fs::OFlags;
+
+use crate::defaults::{Defaults, Dev, Kernel};
+use crate::extras::Extras;
+use crate::fill::Host;
+use crate::idmap::{Namespaces, Range};
+use crate::private::Propagation;
+use crate::spec::Extra;
+use crate::tree::Tree;
+
+mod defaults;
+mod device;
+mod extras;
+mod files;
+mod fill;
+mod idmap;
+mod mask;
+mod mount;
+mod mountinfo;
+mod notify;
+mod overlay;
+mod pivot;
+mod place;
+mod private;
+mod root;
+mod scaffold;
+mod spec;
+mod tree;
+
+const HELP: &str = "\
+Without --overlay and --ephemeral ROOT itself is shown, nosuid and nodev, with all that is \
+mounted below it. Nothing is ever made in it: where a mountpoint is missing, the folder is shown \
+by a read-only tmpfs that holds its entries and the mountpoint.
+
+--ephemeral of a folder that has other file systems mounted below it (as / has) makes one overlay \
+for each of its top folders. A top folder with mounts below it, and each top file, is shown \
+read-only; /proc, /sys, /dev, /run and /tmp are new ones anyway, unless --no-defaults is given.";
+
+const HOSTS: &str = "/etc/hosts";
+const MACHINE_ID: &str = "/etc/machine-id";
+
+/// The value of `--idmap`: a list, but given once.
+#[derive(Debug, Clone)]
+struct Idmap(Vec<Range>);
+
+fn parse_idmap(text: &str) -> Result<Idmap> {
+    idmap::parse(text).map(Idmap)
+}
+
+/// Build a mount tree and make it the root of what follows
+#[derive(Debug, clap::Parser)]
+#[command(name = "fs-pivot", version, after_help = HELP)]
+pub struct FsPivot {
+    /// The folder that becomes the root; with --overlay LOWER[:LOWER...], uppermost first
+    #[arg(value_name = "ROOT")]
+    root: PathBuf,
+
+    /// Show the folders of ROOT as one, read-only unless there is an upper layer
+    #[arg(long)]
+    overlay: bool,
+
+    /// Keep changes in UPPER, on top of ROOT; the folder WORK must be empty and on the same file
+    /// system
+    #[arg(long, value_name = "UPPER", requires = "work", conflicts_with = "ephemeral")]
+    upper: Option<PathBuf>,
+
+    /// The work folder of the overlay
+    #[arg(long, value_name = "WORK", requires = "upper")]
+    work: Option<PathBuf>,
+
+    /// Keep changes in memory only; they are gone in the end
+    #[arg(long)]
+    ephemeral: bool,
+
+    /// Make the root read-only, all that is mounted below it too
+    #[arg(long, conflicts_with_all = ["upper", "ephemeral"])]
+    read_only: bool,
+
+    /// Show the files of ROOT with other owners: as root only, DISK-SHOWN-COUNT, several joined by +
+    #[arg(long, value_name = "MAP", value_parser = parse_idmap, conflicts_with_all = ["overlay", "ephemeral", "upper"])]
+    idmap: Option<Idmap>,
+
+    /// Mount no /proc, /sys, /dev, /run, /tmp but those that are asked for
+    #[arg(long)]
+    no_defaults: bool,
+
+    /// Which /proc [default: new]
+    #[arg(long, value_name = "KIND")]
+    proc: Option<Kernel>,
+
+    /// Which /sys [default: new if the network namespace is one's own, else bind]
+    #[arg(long, value_name = "KIND")]
+    sys: Option<Kernel>,
+
+    /// Which /dev [default: minimal]
+    #[arg(long, value_name = "KIND")]
+    dev: Option<Dev>,
+
+    /// Make an /etc/hosts with the loopback and the own host name
+    #[arg(long)]
+    etc_hosts: bool,
+
+    /// Make an /etc/machine-id of random
+    #[arg(long)]
+    machine_id: bool,
+
+    #[command(flatten)]
+    extras: Extras,
+
+    /// Whether later mounts of the host show up in what is bound
+    #[arg(long, value_name = "KIND", default_value = "private")]
+    propagation: Propagation,
+
+    /// The current root is the initramfs: cover it, since it can't be left
+    #[arg(long)]
+    on_rootfs: bool,
+
+    /// Start in DIR of the new root
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    chdir: PathBuf,
+
+    #[command(flatten)]
+    link: LinkArgs,
+}
+
+impl chain::Tool for FsPivot {
+    fn link(&self) -> &LinkArgs {
+        &self.link
+    }
+
+    fn run(self, mut next: Next) -> Result<Infallible> {
+        let procfs = Procfs::open()?;
+        private::check(&procfs, next.mount_namespace())?;
+        pivot::check_rootfs(self.on_rootfs, &procfs)?;
+        private::cut_off(self.propagation)?;
+        if !next.has_detached_toolbox() {
+            next.set_toolbox(pivot::detach_toolbox()?);
+        }
+        let old = place::host("/".as_ref(), OFlags::DIRECTORY)?;
+        let idmaps = Namespaces::make(self.maps(), &procfs)?;
+        let host = Host { procfs: &procfs, root: &old, idmaps: &idmaps };
+        let defaults = self.defaults();
+        let socket = notify::find(next.environment(), defaults.scratch)?;
+
+        let (mut tree, seal) = self.attach_root(&host, &defaults, socket.as_ref())?;
+        defaults.mount(&mut tree, &procfs)?;
+        if self.etc_hosts {
+            host.write(&mut tree, HOSTS, &files::hosts())?;
+        }
+        if self.machine_id {
+            host.write(&mut tree, MACHINE_ID, &files::machine_id()?)?;
+        }
+        for extra in &self.extras.0 {
+            host.mount(&mut tree, extra)?;
+        }
+        if let Some(socket) = socket {
+            socket.show(&mut tree, next.environment())?;
+        }
+
+        let folder = tree
+            .open(&self.chdir, OFlags::PATH | OFlags::DIRECTORY)
+            .or_fail_on("can't change to", &self.chdir)?;
+        let root = tree.finish(seal)?;
+        if self.on_rootfs {
+            pivot::cover_with(&root, folder, &self.chdir)?;
+        } else {
+            pivot::leave_for(&root, folder, &self.chdir)?;
+        }
+        next.exec()
+    }
+}
+
+impl FsPivot {
+    fn maps(&self) -> impl Iterator<Item = &[Range]> {
+        let of_root = self.idmap.iter().map(|idmap| idmap.0.as_slice());
+        let of_binds = self.extras.0.iter().filter_map(|extra| match extra {
+            Extra::Bind { idmap, .. } => Some(idmap.as_slice()),
+            _ => None,
+        });
+        of_root.chain(of_binds)
+    }
+
+    fn defaults(&self) -> Defaults {
+        let wanted = !self.no_defaults;
+        Defaults {
+            proc: self.proc.unwrap_or(if wanted { Kernel::New } else { Kernel::None }),
+            sys: self.sys.or(if wanted { None } else { Some(Kernel::None) }),
+            dev: self.dev.unwrap_or(if wanted { Dev::Minimal } else { Dev::None }),
+            scratch: wanted,
+        }
+    }
+
+    fn attach_root(
+        &self,
+        host: &Host<'_>,
+        defaults: &Defaults,
+        socket: Option<&notify::Socket>,
+    ) -> Result<(Tree, bool)> {
+        let layers = if self.overlay {
+            spec::paths(self.root.as_os_str())?
+        } else {
+            vec![self.root.clone()]
+        };
+        let tops = defaults.tops();
+        let mut places: Vec<PathBuf> = tops.iter().map(|name| Path::new("/").join(name)).collect();
+        places.extend(self.extras.0.iter().filter_map(|extra| extra.place()).map(PathBuf::from));
+        places.extend(socket.map(|socket| socket.place.clone()));
+        let made = [(self.etc_hosts, HOSTS), (self.machine_id, MACHINE_ID)];
+        places.extend(made.iter().filter(|(wanted, _)| *wanted).map(|(_, path)| path.into()));
+        let upper = self.upper.as_deref().zip(self.work.as_deref());
+        let source = root::Source {
+            layers: &layers,
+            upper,
+            ephemeral: self.ephemeral,
+            read_only: self.read_only || (self.overlay && upper.is_none() && !self.ephemeral),
+            idmap: self.idmap.as_ref().map_or(&[], |idmap| &idmap.0),
+            covered: &tops,
+            places: &places,
+        };
+        source.attach(host)
+    }
+}

@@ -1,2 +1,5 @@
-//! Not written yet.
-fn main() {}
+//! See the library.
+
+fn main() {
+    chain::main::<pivot_tool::FsPivot>()
+}

@@ -1,0 +1,184 @@
+//! `--landlock`: what the app may reach, by the Landlock security module (landlock(7)).
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use chain::{Error, Next, Result, ResultExt};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath,
+    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus,
+};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+
+/// What strict rules need: the rights that Linux 6.10 knows.
+const STRICT: ABI = ABI::V5;
+
+/// `ro:PATH` or `rw:PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    writable: bool,
+    path: PathBuf,
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some((kind @ ("ro" | "rw"), path)) if !path.is_empty() => {
+                Ok(Place { writable: kind == "rw", path: path.into() })
+            }
+            _ => Err(format!("'{text}' is neither ro:PATH nor rw:PATH")),
+        }
+    }
+}
+
+/// A TCP port, or `none` for none at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Port(Option<u16>);
+
+impl FromStr for Port {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse() {
+            _ if text == "none" => Ok(Port(None)),
+            Ok(port) if digits => Ok(Port(Some(port))),
+            _ => Err(format!("'{text}' is neither a port from 0 to 65535 nor none")),
+        }
+    }
+}
+
+/// What the app may reach.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LandlockArgs {
+    /// Let the app reach the files below PATH, and no others; `ro` includes executing (repeatable)
+    #[arg(id = "landlock", long = "landlock", value_name = "ro:PATH|rw:PATH")]
+    places: Vec<Place>,
+
+    /// Let the app bind this TCP port, and no others (repeatable)
+    #[arg(id = "landlock-tcp-bind", long = "landlock-tcp-bind", value_name = "PORT|none")]
+    bind: Vec<Port>,
+
+    /// Let the app connect to this TCP port, and no others (repeatable)
+    #[arg(id = "landlock-tcp-connect", long = "landlock-tcp-connect", value_name = "PORT|none")]
+    connect: Vec<Port>,
+
+    /// Do what this kernel's Landlock can; without this, less than all is an error
+    #[arg(id = "try-landlock", long = "try-landlock")]
+    lenient: bool,
+}
+
+/// Rules whose paths are open, ready to be put in force.
+#[derive(Debug)]
+pub struct Rules {
+    places: Vec<(OwnedFd, BitFlags<AccessFs>)>,
+    bind: Vec<Port>,
+    connect: Vec<Port>,
+    lenient: bool,
+}
+
+impl LandlockArgs {
+    /// Opens the paths, with the rights that this process has before it gives them up. The
+    /// toolbox is added where the next link is in it.
+    pub fn prepare(&self, next: &Next) -> Result<Option<Rules>> {
+        if self.places.is_empty() && self.bind.is_empty() && self.connect.is_empty() {
+            return Ok(None);
+        }
+        let mut places = Vec::new();
+        for place in &self.places {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let fd = openat(CWD, &place.path, flags, Mode::empty())
+                .or_fail_on("can't open", &place.path)?;
+            let rights = if place.writable {
+                AccessFs::from_all(STRICT)
+            } else {
+                AccessFs::from_read(STRICT)
+            };
+            let kind = fstat(&fd).or_fail_on("can't examine", &place.path)?.st_mode;
+            let is_folder = FileType::from_raw_mode(kind) == FileType::Directory;
+            let possible = if is_folder { rights } else { rights & AccessFs::from_file(STRICT) };
+            places.push((fd, possible));
+        }
+        if !places.is_empty()
+            && let Some(folder) = next.own_folder()?
+        {
+            places.push((folder, AccessFs::from_read(STRICT)));
+        }
+        let (bind, connect) = (self.bind.clone(), self.connect.clone());
+        Ok(Some(Rules { places, bind, connect, lenient: self.lenient }))
+    }
+}
+
+impl Rules {
+    /// Puts them in force, for good. This needs no_new_privs.
+    pub fn enforce(self) -> Result<()> {
+        let lenient = self.lenient;
+        let status = self.restrict().map_err(|error| {
+            let error = Error::new("can't put the Landlock rules in force").reason(flat(&error));
+            let need = "strict rules need Linux 6.10 with 'landlock' among its security modules; \
+                        --try-landlock does what this kernel can";
+            if lenient { error } else { error.hint(need) }
+        })?;
+        if status.ruleset == RulesetStatus::FullyEnforced || lenient {
+            return Ok(());
+        }
+        Err(Error::new("can't put the Landlock rules in force")
+            .reason("the kernel did so in part only"))
+    }
+
+    fn restrict(self) -> Result<RestrictionStatus, RulesetError> {
+        let level =
+            if self.lenient { CompatLevel::BestEffort } else { CompatLevel::HardRequirement };
+        let mut ruleset = Ruleset::default().set_compatibility(level);
+        if !self.places.is_empty() {
+            ruleset = ruleset.handle_access(AccessFs::from_all(STRICT))?;
+        }
+        let ports = [(self.bind, AccessNet::BindTcp), (self.connect, AccessNet::ConnectTcp)];
+        for (ports, access) in &ports {
+            if !ports.is_empty() {
+                ruleset = ruleset.handle_access(*access)?;
+            }
+        }
+        let mut created = ruleset.create()?;
+        for (fd, rights) in self.places {
+            created = created.add_rule(PathBeneath::new(fd, rights))?;
+        }
+        for (ports, access) in ports {
+            for port in ports.into_iter().filter_map(|port| port.0) {
+                created = created.add_rule(NetPort::new(port, access))?;
+            }
+        }
+        created.restrict_self()
+    }
+}
+
+/// An error with its causes, in one line.
+fn flat(error: &dyn std::error::Error) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        let place = Place { writable: true, path: "/a:b".into() };
+        assert_eq!("rw:/a:b".parse(), Ok(place));
+        for text in ["", "/", "ro", "ro:", "rx:/", ":/"] {
+            assert!(text.parse::<Place>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports() {
+        assert_eq!("443".parse(), Ok(Port(Some(443))));
+        assert_eq!("none".parse(), Ok(Port(None)));
+        for text in ["", "65536", "-1", "+1", "all"] {
+            assert!(text.parse::<Port>().is_err(), "{text}");
+        }
+    }
+}

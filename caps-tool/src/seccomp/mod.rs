@@ -1,0 +1,182 @@
+//! The seccomp filters: which ones, and loading them.
+
+pub mod bpf;
+mod compile;
+mod default;
+mod oci;
+#[cfg(test)]
+mod oci_tests;
+pub mod policy;
+pub mod syscalls;
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use chain::{Error, Result, ResultExt};
+use rustix::thread::CapabilitySet;
+
+pub use default::{no_user_namespaces, policy as default_policy};
+pub use oci::kernel_version;
+
+use bpf::{Call, Instruction};
+use policy::{MACHINE, Policy};
+use syscalls::{Syscall, named};
+
+/// `--seccomp`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// The profile that is built in.
+    Default,
+    /// None at all.
+    None,
+    /// A profile of the user's.
+    File(PathBuf),
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "" => Err("an empty name".into()),
+            "default" => Ok(Choice::Default),
+            "none" => Ok(Choice::None),
+            path => Ok(Choice::File(path.into())),
+        }
+    }
+}
+
+/// Filters, ready to be loaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filters {
+    programs: Vec<(Vec<Instruction>, u32)>,
+}
+
+impl Filters {
+    /// Adds the profile chosen, for a process that keeps the capabilities `left`.
+    pub fn add_profile(&mut self, choice: &Choice, left: CapabilitySet) -> Result<()> {
+        match choice {
+            Choice::None => Ok(()),
+            Choice::Default => self.add(&default_policy(left), 0, "default"),
+            Choice::File(path) => {
+                let refused = |reason: String| {
+                    Error::new("can't use the seccomp profile").object(path).reason(reason)
+                };
+                let text = String::from_utf8(read(path)?).map_err(|e| refused(e.to_string()))?;
+                let about = oci::Circumstances { capabilities: left, kernel: running_kernel()? };
+                let profile = oci::parse(&text, &about).map_err(refused)?;
+                self.add(&profile.policy, profile.flags, path)
+            }
+        }
+    }
+
+    /// Adds what keeps the app from making user namespaces.
+    pub fn add_no_user_namespaces(&mut self) -> Result<()> {
+        self.add(&no_user_namespaces(), 0, "no user namespaces")
+    }
+
+    /// Adds a compiled filter: an array of `struct sock_filter`, as libseccomp exports it.
+    pub fn add_compiled(&mut self, path: &Path) -> Result<()> {
+        let bytes = read(path)?;
+        let refused =
+            |reason: &str| Error::new("can't use the seccomp filter").object(path).reason(reason);
+        let (instructions, rest) = bytes.as_chunks::<8>();
+        if instructions.is_empty() || !rest.is_empty() || instructions.len() > bpf::MAX_LENGTH {
+            return Err(refused("not 1 to 4096 instructions of 8 bytes"));
+        }
+        let program: Vec<Instruction> = instructions.iter().map(instruction).collect();
+        self.push(program, 0, path)
+    }
+
+    fn add(&mut self, policy: &Policy, flags: u32, name: impl AsRef<Path>) -> Result<()> {
+        let program = compile::compile(policy).ok_or_else(|| {
+            Error::new("can't use the seccomp profile")
+                .object(name.as_ref())
+                .reason("it is longer than the kernel takes")
+        })?;
+        self.push(program, flags, name)
+    }
+
+    /// A filter that keeps the app from being started would be seen as the app's failure.
+    fn push(
+        &mut self,
+        program: Vec<Instruction>,
+        flags: u32,
+        name: impl AsRef<Path>,
+    ) -> Result<()> {
+        if !["execve", "execveat"].iter().any(|name| lets_through(&program, name)) {
+            return Err(Error::new("can't use the seccomp profile")
+                .object(name.as_ref())
+                .reason("it forbids execve, which starts the app"));
+        }
+        self.programs.push((program, flags));
+        Ok(())
+    }
+
+    /// Lets the kernel's log tell of all that these filters refuse.
+    pub fn log(&mut self) {
+        for (_, flags) in &mut self.programs {
+            *flags |= libc::SECCOMP_FILTER_FLAG_LOG as u32;
+        }
+    }
+
+    /// Loads them. This needs no_new_privs, and comes last: they bind this process too.
+    pub fn load(&self) -> Result<()> {
+        for (index, (program, flags)) in self.programs.iter().enumerate() {
+            // What has been loaded must let the next one through.
+            if !self.programs[..index].iter().all(|(loaded, _)| lets_through(loaded, "seccomp")) {
+                return Err(Error::new("can't load all seccomp filters")
+                    .reason("one of them forbids seccomp"));
+            }
+            chain::sys::add_seccomp_filter(*flags, program)
+                .or_fail("can't load the seccomp filter")
+                .map_err(|error| {
+                    error.hint_if(chain::Errno::EINVAL, "this kernel may lack seccomp filters")
+                })?;
+        }
+        // Where it can still be asked: a filter may forbid even that.
+        if !self.programs.is_empty()
+            && self.programs.iter().all(|(program, _)| lets_through(program, "prctl"))
+        {
+            let mode = rustix::thread::secure_computing_mode();
+            let what = "can't read back the seccomp mode";
+            if mode.or_fail(what)? != rustix::thread::SecureComputingMode::Filter {
+                return Err(Error::new("not loaded")
+                    .object("seccomp filter")
+                    .reason("the kernel says otherwise"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn instruction(bytes: &[u8; 8]) -> Instruction {
+    let [code @ .., _, _, _, _, _, _] = *bytes;
+    let [.., k0, k1, k2, k3] = *bytes;
+    Instruction {
+        code: u16::from_ne_bytes(code),
+        jt: bytes[2],
+        jf: bytes[3],
+        k: u32::from_ne_bytes([k0, k1, k2, k3]),
+    }
+}
+
+/// Whether a filter lets `name` through, its arguments all zero.
+fn lets_through(program: &[Instruction], name: &str) -> bool {
+    let Some(Syscall::Number(number)) = named(name) else { return false };
+    let value = bpf::run(program, &Call { number, machine: MACHINE, arguments: [0; 6] });
+    // SECCOMP_RET_LOG or SECCOMP_RET_ALLOW.
+    value.is_some_and(|value| matches!(value >> 16, 0x7ffc | 0x7fff))
+}
+
+fn running_kernel() -> Result<(u32, u32)> {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    oci::kernel_version(&release)
+        .ok_or_else(|| Error::new("can't read the kernel's version").object(&*release))
+}
+
+/// The whole of a file that the user names.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).or_fail_on("can't read", path)
+}

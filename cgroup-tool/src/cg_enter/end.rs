@@ -1,0 +1,163 @@
+//! What is said of a cgroup before it is removed: what it ran out of, and what it used.
+
+use std::fmt::Write as _;
+use std::os::fd::OwnedFd;
+
+use chain::{Error, Result, ResultExt, Status, sys};
+use rustix::fs::{Mode, OFlags, open};
+use serde::Serialize;
+
+use super::args::CgEnter;
+use super::cell::Cell;
+use crate::group::Group;
+use crate::usage::{Pressure, Usage};
+
+/// Where to report the end, found out before anything is made.
+#[derive(Debug)]
+pub struct End {
+    status: Option<OwnedFd>,
+    pressure: bool,
+}
+
+/// The object that `--status-fd` and `--status-file` get.
+#[derive(Debug, Serialize)]
+struct Object<'a> {
+    /// The exit status of COMMAND, unless a signal ended it.
+    exit: Option<u8>,
+    /// The signal that ended it: `KILL`.
+    signal: Option<String>,
+    name: &'a str,
+    #[serde(flatten)]
+    usage: &'a Usage,
+}
+
+impl End {
+    /// Opens what the report goes to.
+    pub fn new(args: &CgEnter) -> Result<Self> {
+        let status = match (&args.status_file, args.status_fd) {
+            (Some(file), _) => {
+                let flags = OFlags::WRONLY
+                    | OFlags::CREATE
+                    | OFlags::TRUNC
+                    | OFlags::CLOEXEC
+                    | OFlags::NOCTTY;
+                Some(open(file, flags, Mode::from_raw_mode(0o666)).or_fail_on("can't open", file)?)
+            }
+            (None, Some(number)) => {
+                let given = sys::borrow(number).ok_or_else(|| {
+                    Error::new("can't write to descriptor")
+                        .object(number.to_string())
+                        .reason("it is not open")
+                })?;
+                // The monitor closes what is the child's.
+                Some(
+                    rustix::io::fcntl_dupfd_cloexec(given, 3)
+                        .or_fail_on("can't write to descriptor", number.to_string())?,
+                )
+            }
+            (None, None) => None,
+        };
+        Ok(End { status, pressure: args.pressure })
+    }
+
+    /// Fails where the host keeps no such figures.
+    pub fn check(&self, cell: &Cell<'_>) -> Result<()> {
+        if !self.pressure {
+            return Ok(());
+        }
+        let failed = "can't measure pressure";
+        let group = cell.unified().ok_or_else(|| {
+            Error::new(failed)
+                .reason("no cgroup v2 hierarchy is mounted, and v1 has no such figures")
+        })?;
+        group
+            .try_read("cpu.pressure")
+            .map(drop)
+            .or_fail(failed)
+            .map_err(|error| error.hint("the kernel needs CONFIG_PSI, and psi=1 at boot"))
+    }
+
+    /// Reports, while the cgroup is still there.
+    pub fn report(&self, cell: &Cell<'_>, status: Status) -> Result<()> {
+        let usage = Usage::of(cell.groups());
+        if let Some(shortage) = shortage(&usage) {
+            chain::print_warning(&Error::new("ran out").object(cell.name()).reason(shortage));
+        }
+        if self.pressure
+            && let Some(group) = cell.unified()
+        {
+            chain::print_warning(
+                &Error::new("pressure").object(cell.name()).reason(pressure(group)),
+            );
+        }
+        let Some(fd) = &self.status else {
+            return Ok(());
+        };
+        let (exit, signal) = match status {
+            Status::Exited(code) => (Some(code), None),
+            Status::Signaled(signal) => (None, Some(signal.to_string())),
+        };
+        let object = Object { exit, signal, name: cell.name(), usage: &usage };
+        let line =
+            serde_json::to_string(&object).map_err(|error| Error::new(error.to_string()))? + "\n";
+        rustix::io::retry_on_intr(|| rustix::io::write(fd, line.as_bytes()))
+            .or_fail("can't write the status")
+            .map(drop)
+    }
+}
+
+/// What was asked for beyond the limits, in one line.
+fn shortage(usage: &Usage) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(killed @ 1..) = usage.oom_kill {
+        let processes = if killed == 1 { "process" } else { "processes" };
+        let limit = usage
+            .memory_max
+            .map_or(String::new(), |limit| format!(" at the limit of {limit} bytes"));
+        parts.push(format!("out of memory{limit}, {killed} {processes} killed"));
+    } else if let Some(failed @ 1..) = usage.oom {
+        parts.push(format!("out of memory, {failed} allocations failed"));
+    }
+    if let Some(refused @ 1..) = usage.pids_refused {
+        let forks = if refused == 1 { "fork" } else { "forks" };
+        parts.push(format!("pids.max refused {refused} {forks}"));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn pressure(group: &Group) -> String {
+    let mut line = String::new();
+    for resource in ["cpu", "memory", "io"] {
+        let text = group.try_read(&format!("{resource}.pressure")).unwrap_or_default();
+        let pressure = Pressure::parse(&text).unwrap_or_default();
+        let seconds = |microseconds: u64| microseconds as f64 / 1e6;
+        let gap = if line.is_empty() { "" } else { ", " };
+        let (some, full) = (seconds(pressure.some_usec), seconds(pressure.full_usec));
+        write!(line, "{gap}{resource} some {some:.3} s full {full:.3} s")
+            .expect("a String takes all");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shortages() {
+        assert_eq!(shortage(&Usage::default()), None);
+        let usage = Usage {
+            oom: Some(3),
+            oom_kill: Some(1),
+            memory_max: Some(4096),
+            pids_refused: Some(2),
+            ..Usage::default()
+        };
+        assert_eq!(
+            shortage(&usage).as_deref(),
+            Some(
+                "out of memory at the limit of 4096 bytes, 1 process killed; pids.max refused 2 forks"
+            )
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! `cg-enter`: create or reuse a cgroup, set its limits, move into it.
+
+mod args;
+mod cell;
+mod end;
+mod limit_args;
+mod place;
+
+use std::convert::Infallible;
+use std::os::fd::AsFd;
+
+use chain::{Fork, LinkArgs, Next, Result, Role, Tool};
+
+pub use self::args::{CgEnter, parse_parent};
+use self::cell::Cell;
+use self::end::End;
+use crate::group::{Group, explain_entry};
+use crate::prune;
+
+impl Tool for CgEnter {
+    fn link(&self) -> &LinkArgs {
+        &self.link
+    }
+
+    fn run(self, next: Next) -> Result<Infallible> {
+        self.check()?;
+        let limits = self.limits.list();
+        let places = place::decide(&limits, self.parent.as_deref())?;
+        let end = End::new(&self)?;
+        for place in &places {
+            place.enable_controllers()?;
+        }
+        let mut cell = match &self.name {
+            Some(name) => Cell::named(name, &places, self.share)?,
+            None => {
+                // What others leave behind is no reason to fail here.
+                let _ = places.iter().try_for_each(|place| prune::prune(&place.parent).map(drop));
+                Cell::unnamed(&places)?
+            }
+        };
+        cell.configure()?;
+        end.check(&cell)?;
+        if let Some(owner) = self.delegate {
+            cell.delegate(owner)?;
+        }
+        if self.freeze {
+            cell.freeze()?;
+        }
+        if self.is_removed() {
+            return supervise(cell, &end, self.freeze, next);
+        }
+        cell.keep();
+        cell.enter()?;
+        next.exec()
+    }
+}
+
+/// Starts the next link in the cgroup and removes that afterwards. The child is in the v2 cgroup
+/// from its first instruction on; the v1 ones it enters itself, which costs least. A frozen one
+/// stops where it enters, so that comes last then.
+fn supervise(mut cell: Cell<'_>, end: &End, frozen: bool, next: Next) -> Result<Infallible> {
+    let birthplace = cell.unified().filter(|_| !frozen);
+    let is_born_inside = birthplace.is_some();
+    let fork = Fork { cgroup: birthplace.map(AsFd::as_fd), ..Fork::default() };
+    let role = next.fork(&fork, |_| Ok(())).map_err(explain_entry)?;
+    cell.keep();
+    match role {
+        Role::Child(next) if is_born_inside => {
+            cell.legacy().try_for_each(Group::enter)?;
+            next.exec()
+        }
+        Role::Child(next) => {
+            cell.enter()?;
+            next.exec()
+        }
+        Role::Monitor(monitor) => monitor.run(|status| {
+            let reported = end.report(&cell, status);
+            cell.remove()?;
+            reported
+        }),
+    }
+}

@@ -1,0 +1,267 @@
+//! One open cgroup: everything is done relative to its descriptor.
+
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use chain::{Errno, Error, Result, ResultExt};
+use rustix::fs::{
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, chownat, flock, fstat,
+    mkdirat, openat, openat2, statat, unlinkat,
+};
+use rustix::process::{Gid, Uid};
+
+use crate::position::Version;
+
+/// What helps where the kernel or the host's owner does not let us have a cgroup.
+const DELEGATE: &str = "a cgroup that is yours is needed; below systemd this makes one: \
+    systemd-run --user --scope -p Delegate=yes COMMAND";
+
+/// An open cgroup.
+#[derive(Debug)]
+pub struct Group {
+    fd: OwnedFd,
+    /// Which interface files it has.
+    pub version: Version,
+    /// For messages.
+    pub path: PathBuf,
+}
+
+const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+impl Group {
+    /// Takes an open folder of a cgroup file system.
+    pub fn new(fd: OwnedFd, version: Version, path: PathBuf) -> Self {
+        Group { fd, version, path }
+    }
+
+    /// Opens the cgroup at `way`, not outside of this one.
+    pub fn descend(&self, way: &Path) -> Result<Group> {
+        let path = match way.as_os_str().is_empty() {
+            true => self.path.clone(),
+            false => self.path.join(way),
+        };
+        let way = if way.as_os_str().is_empty() { Path::new(".") } else { way };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let fd =
+            rustix::io::retry_on_intr(|| openat2(&self.fd, way, FOLDER, Mode::empty(), resolve))
+                .or_fail_on("can't open the cgroup", &path)?;
+        Ok(Group { fd, version: self.version, path })
+    }
+
+    /// Opens the cgroup `name` in this one.
+    pub fn open(&self, name: &str) -> Result<Group> {
+        let path = self.path.join(name);
+        let fd = openat(&self.fd, name, FOLDER, Mode::empty())
+            .or_fail_on("can't open the cgroup", &path)?;
+        Ok(Group { fd, version: self.version, path })
+    }
+
+    /// Makes the cgroup `name` in this one; `None` if there is one.
+    pub fn make(&self, name: &str) -> Result<Option<Group>> {
+        match mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) => self.open(name).map(Some),
+            Err(rustix::io::Errno::EXIST) => Ok(None),
+            Err(errno) => Err(explain(
+                Error::new("can't make the cgroup").object(self.path.join(name)).because(errno),
+            )
+            .hint_if(
+                Errno::EAGAIN,
+                "cgroup.max.descendants or cgroup.max.depth of a cgroup above forbids more",
+            )
+            .hint_if(
+                Errno::ENOSPC,
+                "the kernel keeps 65535 cgroups of a v1 or memory hierarchy at most",
+            )),
+        }
+    }
+
+    /// Removes the empty cgroup `name` in this one; it may be gone already.
+    pub fn remove(&self, name: &str) -> Result<(), Errno> {
+        match unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(errno) => Err(Errno::from_raw(errno.raw_os_error())),
+        }
+    }
+
+    /// The names of the cgroups in this one.
+    pub fn children(&self) -> Result<Vec<String>> {
+        let failed = "can't list the cgroup";
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.fd).or_fail_on(failed, &self.path)? {
+            let entry = entry.or_fail_on(failed, &self.path)?;
+            if entry.file_type() == FileType::Directory
+                && let Ok(name) = entry.file_name().to_str()
+                && name != "."
+                && name != ".."
+            {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Takes the lock that says "in use"; false if another process has it. It ends with the last
+    /// copy of this descriptor.
+    pub fn lock(&self) -> Result<bool> {
+        match flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(errno) => Err(errno).or_fail_on("can't lock the cgroup", &self.path),
+        }
+    }
+
+    /// Whether it is still what `parent` calls `name`.
+    pub fn is_still(&self, parent: &Group, name: &str) -> bool {
+        let inode = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+        match (statat(&parent.fd, name, AtFlags::SYMLINK_NOFOLLOW), fstat(&self.fd)) {
+            (Ok(named), Ok(open)) => inode(named) == inode(open),
+            _ => false,
+        }
+    }
+
+    /// Whether it has the interface file `file`.
+    pub fn has(&self, file: &str) -> bool {
+        statat(&self.fd, file, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Whether anybody may read the interface file `file`: its mode says so, even to root.
+    pub fn is_readable(&self, file: &str) -> bool {
+        statat(&self.fd, file, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| stat.st_mode & 0o444 != 0)
+    }
+
+    /// Opens the interface file `file`.
+    pub fn file(&self, file: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        openat(&self.fd, file, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+            .map_err(|errno| Errno::from_raw(errno.raw_os_error()))
+    }
+
+    /// The whole of the interface file `file`, without the newline at its end.
+    pub fn read(&self, file: &str) -> Result<String> {
+        self.try_read(file).or_fail_on("can't read", self.path.join(file))
+    }
+
+    /// As [`Group::read`], with the kernel's number as the error.
+    pub fn try_read(&self, file: &str) -> Result<String, Errno> {
+        let mut text = String::new();
+        std::fs::File::from(self.file(file, OFlags::RDONLY)?).read_to_string(&mut text).map_err(
+            |error| Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EILSEQ as i32)),
+        )?;
+        text.truncate(text.trim_end_matches('\n').len());
+        Ok(text)
+    }
+
+    /// Writes `text` to the interface file `file` in one write(2).
+    pub fn write(&self, file: &str, text: &str) -> Result<()> {
+        self.try_write(file, text).map_err(|errno| {
+            explain(
+                Error::new(format!("can't write {text:?} to"))
+                    .object(self.path.join(file))
+                    .because(errno),
+            )
+        })
+    }
+
+    /// As [`Group::write`], with the kernel's number as the error.
+    pub fn try_write(&self, file: &str, text: &str) -> Result<(), Errno> {
+        let file = self.file(file, OFlags::WRONLY)?;
+        rustix::io::retry_on_intr(|| rustix::io::write(&file, text.as_bytes()))
+            .map(drop)
+            .map_err(|errno| Errno::from_raw(errno.raw_os_error()))
+    }
+
+    /// The processes in it, those below not counted. One that this PID namespace doesn't show is 0.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        let text = self.read("cgroup.procs")?;
+        Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
+    /// Whether a process is in it or below it.
+    pub fn is_populated(&self) -> Result<bool> {
+        if self.version == Version::V2 {
+            let events = self.read("cgroup.events")?;
+            return Ok(events.lines().any(|line| line == "populated 1"));
+        }
+        if !self.processes()?.is_empty() {
+            return Ok(true);
+        }
+        for name in self.children()? {
+            match self.open(&name) {
+                Ok(child) if child.is_populated()? => return Ok(true),
+                Ok(_) => {}
+                Err(error) if error.errno() == Some(Errno::ENOENT) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Gives it to a user: the folder, and the files that delegating is about (cgroups(7)), not
+    /// the limits.
+    pub fn give(&self, user: u32, group: u32) -> Result<()> {
+        let owner = (Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+        for file in [".", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks"] {
+            match chownat(&self.fd, file, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::NOENT) if file != "." => {}
+                Err(errno) => return Err(errno).or_fail_on("can't delegate", self.path.join(file)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops all processes in it, or lets them go on.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        match (self.version, frozen) {
+            (Version::V2, true) => self.write("cgroup.freeze", "1"),
+            (Version::V2, false) => self.write("cgroup.freeze", "0"),
+            (Version::V1, _) if !self.has("freezer.state") => {
+                Err(Error::new("can't freeze the cgroup")
+                    .object(&self.path)
+                    .reason("neither cgroup v2 nor the freezer of v1 is mounted"))
+            }
+            (Version::V1, true) => self.write("freezer.state", "FROZEN"),
+            (Version::V1, false) => self.write("freezer.state", "THAWED"),
+        }
+    }
+
+    /// Moves this process in. On v1 the file `tasks` does it without waiting for every CPU, and
+    /// means the same for a process of one thread.
+    pub fn enter(&self) -> Result<()> {
+        let file = match self.version {
+            Version::V1 => "tasks",
+            Version::V2 => "cgroup.procs",
+        };
+        self.try_write(file, "0").map_err(|errno| {
+            explain_entry(Error::new("can't enter the cgroup").object(&self.path).because(errno))
+        })
+    }
+}
+
+impl AsFd for Group {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Adds what helps against the numbers that the kernel gives where a cgroup is not ours.
+pub fn explain(error: Error) -> Error {
+    error
+        .hint_if(Errno::EACCES, DELEGATE)
+        .hint_if(Errno::EPERM, DELEGATE)
+        .hint_if(Errno::EROFS, "cgroupfs is mounted read-only here, as in a container")
+}
+
+/// As [`explain`], for moving a process.
+pub fn explain_entry(error: Error) -> Error {
+    explain(error)
+        .hint_if(
+            Errno::EBUSY,
+            "a cgroup that gives controllers to those below it takes no processes itself",
+        )
+        .hint_if(Errno::EOPNOTSUPP, "the cgroup is a threaded one, or lies below one (cgroup.type)")
+        .hint_if(Errno::ENOSPC, "cpuset.cpus or cpuset.mems of the cgroup is empty")
+        .hint_if(Errno::EAGAIN, "pids.max of the cgroup or of one above it is reached")
+}

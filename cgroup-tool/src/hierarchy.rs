@@ -1,0 +1,126 @@
+//! Where the controllers live: the mounted hierarchies, and this process's place in each.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use chain::procfs::Procfs;
+use chain::{Errno, Error, Result, ResultExt};
+use rustix::fs::{Mode, OFlags, fstatfs, open};
+
+use crate::group::Group;
+use crate::name;
+use crate::position::{self, Mount, Position, Version};
+use crate::v1;
+
+/// The magic numbers of the two file systems (linux/magic.h).
+const CGROUP_SUPER_MAGIC: u64 = 0x0027_e0eb;
+const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+
+/// A mounted hierarchy.
+#[derive(Debug)]
+pub struct Hierarchy {
+    /// v1 or v2.
+    pub version: Version,
+    /// The controllers of a v1 hierarchy.
+    pub controllers: Vec<String>,
+    /// Its mount's root.
+    root: Group,
+    /// This process's place below that.
+    own: PathBuf,
+}
+
+/// All hierarchies that are mounted where this process can use them.
+#[derive(Debug)]
+pub struct Hierarchies(Vec<Hierarchy>);
+
+impl Hierarchies {
+    /// Looks at /proc.
+    pub fn find() -> Result<Self> {
+        let procfs = Procfs::open()?;
+        let own = procfs.own_id()?;
+        let mounts = position::parse_mounts(&bytes(&procfs, &format!("{own}/mountinfo"))?);
+        let positions = position::parse_positions(&bytes(&procfs, &format!("{own}/cgroup"))?);
+        let found = positions.iter().filter_map(|position| Hierarchy::at(position, &mounts));
+        Ok(Hierarchies(found.collect()))
+    }
+
+    /// The hierarchy that holds `controller`: a v1 one if there is such, else v2's.
+    pub fn holder_of(&self, controller: &str) -> Option<&Hierarchy> {
+        let old = v1::controller(controller);
+        let v1 = self.0.iter().find(|h| h.controllers.iter().any(|name| name == old));
+        v1.or_else(|| self.unified())
+    }
+
+    /// The v2 hierarchy.
+    pub fn unified(&self) -> Option<&Hierarchy> {
+        self.0.iter().find(|h| h.version == Version::V2)
+    }
+
+    /// The hierarchy that holds every cgroup of ours: v2, and on a pure v1 host the freezer's,
+    /// which is what stops processes while they are killed; else any.
+    pub fn base(&self) -> Result<&Hierarchy> {
+        let freezer = || self.0.iter().find(|h| h.controllers.iter().any(|name| name == "freezer"));
+        self.unified().or_else(freezer).or(self.0.first()).ok_or_else(|| {
+            Error::new("no cgroup hierarchy is mounted here")
+                .hint("mount -t cgroup2 none /sys/fs/cgroup, or let fs-pivot stand behind cg-enter in the chain")
+        })
+    }
+}
+
+impl Hierarchy {
+    fn at(position: &Position, mounts: &[Mount]) -> Option<Self> {
+        // Another mount may cover the first one that fits, or it may show another part.
+        mounts.iter().filter(|mount| position.is_in(mount)).find_map(|mount| {
+            let own = position.below(mount)?.to_owned();
+            let root = open_root(mount)?;
+            Some(Hierarchy {
+                version: mount.version,
+                controllers: position.controllers.clone(),
+                root,
+                own,
+            })
+        })
+    }
+
+    /// Opens the cgroup that new ones are made in: this process's own, or `parent`, which counts
+    /// from the own one, or with a slash at its start from the mount's root.
+    pub fn parent(&self, parent: Option<&Path>) -> Result<Group> {
+        // A process that was moved out of the way stands one step below its cgroup.
+        let own = match self.own.file_name() {
+            Some(last) if last == name::REST => self.own.parent().unwrap_or(&self.own),
+            _ => &self.own,
+        };
+        let way = match parent {
+            None => own.to_owned(),
+            Some(parent) => match parent.strip_prefix("/") {
+                Ok(absolute) => absolute.to_owned(),
+                Err(_) => own.join(parent),
+            },
+        };
+        self.root.descend(&way).map_err(|error| {
+            error.hint_if(
+                Errno::ENOENT,
+                "the parent must exist in each hierarchy that is used: see /proc/self/cgroup",
+            )
+        })
+    }
+}
+
+fn open_root(mount: &Mount) -> Option<Group> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = open(&mount.point, flags, Mode::empty()).ok()?;
+    let magic = fstatfs(&fd).ok()?.f_type as u64;
+    let expected = match mount.version {
+        Version::V1 => CGROUP_SUPER_MAGIC,
+        Version::V2 => CGROUP2_SUPER_MAGIC,
+    };
+    (magic == expected).then(|| Group::new(fd, mount.version, mount.point.clone()))
+}
+
+fn bytes(procfs: &Procfs, path: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::from(procfs.file(path, OFlags::RDONLY)?)
+        .read_to_end(&mut bytes)
+        .or_fail_on("can't read", format!("/proc/{path}"))?;
+    Ok(bytes)
+}

@@ -1,0 +1,102 @@
+//! The binaries themselves: static, and without unsafe code of their own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use catena_tests::toolbox;
+
+/// The folders of the tools' sources.
+const TOOLS: [&str; 6] =
+    ["caps-tool", "cgroup-tool", "init-tool", "notify-tool", "pivot-tool", "unshare-tool"];
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
+}
+
+/// The types of an ELF file's program headers.
+fn program_headers(path: &Path) -> Vec<u32> {
+    let file = fs::read(path).expect("read");
+    assert_eq!(&file[..6], b"\x7fELF\x02\x01", "{} is no 64-bit ELF file", path.display());
+    let number = |at: usize, length: usize| {
+        file[at..at + length].iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte))
+    };
+    let (start, size, count) = (number(0x20, 8), number(0x36, 2), number(0x38, 2));
+    let kind = |index| u32::try_from(number(start + index * size, 4)).expect("four bytes");
+    (0..count).map(kind).collect()
+}
+
+const PT_INTERP: u32 = 3;
+
+/// A loader named by the binary would be the image's, run with the chain's privileges.
+#[test]
+fn no_tool_names_a_loader() {
+    for tool in toolbox::TOOLS {
+        assert!(!program_headers(&toolbox::tool(tool)).contains(&PT_INTERP), "{tool}");
+    }
+    assert!(!program_headers(toolbox::probe()).contains(&PT_INTERP), "the probe");
+    let dynamic = program_headers(Path::new("/bin/sh"));
+    assert!(dynamic.contains(&PT_INTERP), "a dynamic program would not be noticed");
+}
+
+/// The Rust files below `folder`.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        match path.is_dir() {
+            true => found.extend(sources(&path)),
+            false => {
+                found.extend(Some(path).filter(|path| path.extension().is_some_and(|e| e == "rs")))
+            }
+        }
+    }
+    found
+}
+
+/// Whether a file has code that the compiler does not check.
+fn has_unsafe(path: &Path) -> bool {
+    let code = |line: &str| line.split("//").next().unwrap_or_default().to_owned();
+    let unchecked = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "unsafe("];
+    let text = fs::read_to_string(path).expect("read");
+    text.lines().map(code).any(|line| unchecked.iter().any(|word| line.contains(word)))
+}
+
+#[test]
+fn unsafe_stands_in_one_place() {
+    let workspace = workspace();
+    let mut seen = false;
+    for folder in TOOLS.iter().chain(&["chain"]) {
+        for file in sources(&workspace.join(folder)) {
+            let relative =
+                file.strip_prefix(&workspace).expect("below").to_string_lossy().into_owned();
+            let allowed = relative.starts_with("chain/src/sys");
+            assert!(allowed || !has_unsafe(&file), "{relative}");
+            seen |= allowed && has_unsafe(&file);
+        }
+    }
+    assert!(seen, "no unsafe code was found where there is some");
+}
+
+#[test]
+fn each_tool_forbids_unsafe() {
+    for folder in TOOLS {
+        let library = workspace().join(folder).join("src/lib.rs");
+        let text = fs::read_to_string(&library).expect("read");
+        assert!(text.contains("\n#![forbid(unsafe_code)]\n"), "{}", library.display());
+    }
+}
+
+/// Further modules may come; `main.rs` stays what starts the library.
+#[test]
+fn a_main_is_a_few_lines() {
+    for folder in TOOLS {
+        for file in sources(&workspace().join(folder).join("src")) {
+            if file.ends_with("src/main.rs")
+                || file.parent().is_some_and(|parent| parent.ends_with("bin"))
+            {
+                let lines = fs::read_to_string(&file).expect("read").lines().count();
+                assert!(lines <= 12, "{}: {lines} lines", file.display());
+            }
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! fs-pivot: the mount tree of the container becomes its root, and nothing else is left.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use catena_tests::{Chain, Rootfs, Scratch, Seen, User, any, each_user, host, like};
+
+each_user![if can_pivot;
+    the_root_is_the_one_named,
+    the_default_mounts,
+    the_default_devices,
+    no_mount_of_the_host_is_left,
+    defaults_can_be_left_out,
+    what_is_written_stays_in_a_bound_root,
+    a_read_only_root,
+    a_folder_is_bound,
+    a_file_is_bound,
+    a_read_only_bind_is_read_only_below_too,
+    a_tmpfs,
+    an_overlay_keeps_the_lower_folder,
+    lower_folders_are_stacked,
+    an_ephemeral_root_is_gone_at_the_end,
+    the_hosts_own_root_as_ephemeral,
+    the_working_directory,
+    the_old_root_cannot_be_climbed_to,
+    an_image_cannot_stand_in_for_a_tool,
+    a_mount_point_in_the_image_leads_nowhere,
+    a_missing_root_is_an_error,
+    a_bad_mount_is_an_error,
+    the_host_is_not_touched_without_a_mount_namespace,
+    nosuid_programs_give_nothing,
+];
+
+fn can_pivot(user: User) -> Result<(), String> {
+    user.can_isolate()?;
+    Rootfs::new(user).map(drop)
+}
+
+fn rootfs(user: User) -> Rootfs {
+    Rootfs::new(user).expect("asked before")
+}
+
+/// `fs-pivot` with these options on `root`, in namespaces of its own.
+fn pivot(user: User, options: &str, root: &Rootfs) -> Chain {
+    Chain::new(user, &format!("ns-unshare -- fs-pivot {options} {root} --"))
+}
+
+fn see(user: User, options: &str, root: &Rootfs) -> Seen {
+    pivot(user, options, root).arg("/bin/probe").see()
+}
+
+fn the_root_is_the_one_named(user: User) {
+    let root = rootfs(user);
+    root.file("only-here", "hello\n");
+    pivot(user, "", &root).args(["cat", "/only-here"]).run().expect(0, "hello\n", "");
+    let list = "bin\ndev\netc\nhome\nmnt\nonly-here\nproc\nrun\nsys\ntmp\nvar\n";
+    pivot(user, "", &root).args(["ls", "/"]).run().expect(0, list, "");
+    Chain::new(user, "ls /only-here").run().expect(2, "", any());
+}
+
+fn the_default_mounts(user: User) {
+    let seen = see(user, "", &rootfs(user));
+    let kinds = [
+        ("/proc", "proc", &["nosuid", "nodev", "noexec"][..]),
+        ("/sys", "sysfs", &["ro", "nosuid", "nodev", "noexec"]),
+        ("/dev", "tmpfs", &["nosuid", "noexec"]),
+        ("/dev/pts", "devpts", &["nosuid", "noexec"]),
+        ("/dev/shm", "tmpfs", &["nosuid", "nodev", "noexec"]),
+        ("/run", "tmpfs", &["nosuid", "nodev"]),
+        ("/tmp", "tmpfs", &["nosuid", "nodev"]),
+    ];
+    for (point, kind, options) in kinds {
+        let mount = seen.mount(point);
+        assert_eq!(mount.kind, kind, "{mount:?}");
+        assert!(mount.has(options), "{mount:?}");
+    }
+    assert!(seen.mount("/").has(&["nosuid", "nodev"]), "{:?}", seen.mount("/"));
+    for mount in &seen.mounts {
+        assert!(mount.propagation.is_empty(), "{mount:?}");
+    }
+}
+
+fn the_default_devices(user: User) {
+    let root = rootfs(user);
+    let list = pivot(user, "", &root).args(["ls", "/dev"]).run();
+    list.expect(0, any(), "");
+    let present: BTreeSet<_> = list.stdout.lines().collect();
+    for name in [
+        "fd", "full", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty",
+        "urandom", "zero",
+    ] {
+        assert!(present.contains(name), "no /dev/{name}: {present:?}");
+    }
+    for name in ["mem", "kmsg", "sda", "vda", "console", "loop0", "fuse"] {
+        assert!(!present.contains(name), "/dev/{name} is there");
+    }
+    let numbers = "1:3\n1:5\n1:7\n1:8\n1:9\n5:0\n";
+    let devices =
+        ["null", "zero", "full", "random", "urandom", "tty"].map(|name| format!("/dev/{name}"));
+    let stat = pivot(user, "", &root).args(["stat", "-c", "%t:%T"]).args(devices).run();
+    stat.expect(0, numbers, "");
+    let script = "echo x >/dev/null && head -c 3 /dev/zero >/dev/shm/zeroes && cat </dev/null";
+    pivot(user, "", &root).args(["sh", "-c", script]).run().expect(0, "", "");
+}
+
+fn no_mount_of_the_host_is_left(user: User) {
+    let allowed = ["/", "/dev", "/proc", "/run", "/sys", "/tmp"];
+    let seen = see(user, "", &rootfs(user));
+    for mount in &seen.mounts {
+        let fine = allowed.iter().any(|top| {
+            mount.point == *top || *top != "/" && mount.point.starts_with(&format!("{top}/"))
+        });
+        assert!(fine, "{mount:?}");
+    }
+    let roots = seen.mounts.iter().filter(|mount| mount.point == "/").count();
+    assert_eq!(roots, 1, "the old root lies below: {:#?}", seen.mounts);
+    assert_eq!(seen.numbers(), [0, 1, 2]);
+}
+
+fn defaults_can_be_left_out(user: User) {
+    let root = rootfs(user);
+    let list =
+        |options: &str| pivot(user, options, &root).args(["ls", "/proc", "/sys", "/dev"]).run();
+    list("--no-defaults").expect(0, "/dev:\n\n/proc:\n\n/sys:\n", "");
+    list("").expect(0, like("*self*"), "");
+}
+
+fn what_is_written_stays_in_a_bound_root(user: User) {
+    let root = rootfs(user);
+    let write = pivot(user, "", &root).args(["/bin/probe", "write", "/var/new", "text"]).run();
+    write.expect(0, "ok\n", "");
+    assert_eq!(fs::read_to_string(root.join("var/new")).expect("read"), "text");
+    // /tmp and /run are the container's own.
+    let write = pivot(user, "", &root).args(["/bin/probe", "write", "/tmp/new", "text"]).run();
+    write.expect(0, "ok\n", "");
+    assert!(!root.join("tmp/new").exists());
+}
+
+fn a_read_only_root(user: User) {
+    let root = rootfs(user);
+    let write = |path: &str| {
+        pivot(user, "--read-only", &root).args(["/bin/probe", "write", path, "text"]).run()
+    };
+    write("/var/new").expect(0, "EROFS\n", "");
+    write("/new").expect(0, "EROFS\n", "");
+    write("/tmp/new").expect(0, "ok\n", "");
+    assert!(!root.join("var/new").exists());
+}
+
+fn a_folder_is_bound(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    let folder = scratch.folder("data", user);
+    let bind = format!("--bind {}:/mnt", folder.display());
+    let write = pivot(user, &bind, &root).args(["/bin/probe", "write", "/mnt/new", "text"]).run();
+    write.expect(0, "ok\n", "");
+    assert_eq!(fs::read_to_string(folder.join("new")).expect("read"), "text");
+    assert_eq!(see(user, "", &root).mounts.iter().filter(|mount| mount.point == "/mnt").count(), 0);
+    assert!(see(user, &bind, &root).mount("/mnt").has(&["nosuid", "nodev"]));
+    let bind = format!("--ro-bind {}:/mnt", folder.display());
+    let write = pivot(user, &bind, &root).args(["/bin/probe", "write", "/mnt/again", "text"]).run();
+    write.expect(0, "EROFS\n", "");
+    let bind = format!("--bind {}:/mnt:ro", folder.display());
+    let write = pivot(user, &bind, &root).args(["/bin/probe", "write", "/mnt/again", "text"]).run();
+    write.expect(0, "EROFS\n", "");
+}
+
+fn a_file_is_bound(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    let file = scratch.file("passwd", "somebody else\n");
+    let bind = format!("--ro-bind {}:/etc/passwd", file.display());
+    pivot(user, &bind, &root).args(["cat", "/etc/passwd"]).run().expect(0, "somebody else\n", "");
+}
+
+fn a_read_only_bind_is_read_only_below_too(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    let folder = scratch.folder("data", user);
+    let below = scratch.folder("data/below", user);
+    // A mount that can be written to, below the folder that is bound.
+    let write = |option: &str| {
+        let script = format!(
+            "mount -t tmpfs none {} && exec ns-unshare -m -p -- fs-pivot {option} {}:/mnt {root} -- \
+             /bin/probe write /mnt/below/new text",
+            below.display(),
+            folder.display()
+        );
+        Chain::new(user, "unshare -r -m sh -c").arg(script).run()
+    };
+    write("--ro-bind").expect(0, "EROFS\n", "");
+    write("--bind").expect(0, "ok\n", "");
+}
+
+fn a_tmpfs(user: User) {
+    let root = rootfs(user);
+    let seen = see(user, "--tmpfs /mnt:size=1M", &root);
+    let mount = seen.mount("/mnt");
+    assert_eq!(mount.kind, "tmpfs");
+    assert!(mount.super_options.contains("size=1024k"), "{mount:?}");
+    assert!(mount.has(&["nosuid", "nodev"]), "{mount:?}");
+    let fill = ["sh", "-c", "head -c 2000000 /dev/zero >/mnt/file"];
+    pivot(user, "--tmpfs /mnt:size=1M", &root).args(fill).run().expect(1, "", any());
+    pivot(user, "--tmpfs /mnt:size=4M", &root).args(fill).run().expect(0, "", "");
+}
+
+fn an_overlay_keeps_the_lower_folder(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    let (upper, work) = (scratch.folder("upper", user), scratch.folder("work", user));
+    root.file("etc/old", "old\n");
+    let line = format!(
+        "ns-unshare -- fs-pivot --overlay {root} --upper {} --work {} -- sh -c",
+        upper.display(),
+        work.display()
+    );
+    let script = "cat /etc/old && echo new >/etc/new && rm /etc/passwd && ls /etc";
+    Chain::new(user, &line).arg(script).run().expect(0, "old\ngroup\nnew\nold\n", "");
+    assert!(root.join("etc/passwd").exists() && !root.join("etc/new").exists());
+    assert_eq!(fs::read_to_string(upper.join("etc/new")).expect("read"), "new\n");
+    // What stands in the upper folder is there again the next time.
+    Chain::new(user, &line).arg("cat /etc/new; ls /etc").run().expect(
+        0,
+        "new\ngroup\nnew\nold\n",
+        "",
+    );
+}
+
+fn lower_folders_are_stacked(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    let layer = scratch.folder("layer", user);
+    scratch.folder("layer/etc", user);
+    scratch.file("layer/etc/passwd", "from the layer\n");
+    let line = format!(
+        "ns-unshare -- fs-pivot --ephemeral --overlay {}:{root} -- cat /etc/passwd",
+        layer.display()
+    );
+    Chain::new(user, &line).run().expect(0, "from the layer\n", "");
+}
+
+fn an_ephemeral_root_is_gone_at_the_end(user: User) {
+    let root = rootfs(user);
+    let before = host::paths(root.path());
+    let script = "echo new >/etc/new && cat /etc/new && rm -r /home /etc/group && ls /etc";
+    let outcome = pivot(user, "--ephemeral", &root).args(["sh", "-c", script]).run();
+    outcome.expect(0, "new\nnew\npasswd\n", "");
+    assert_eq!(host::paths(root.path()), before);
+    let look = pivot(user, "--ephemeral", &root).args(["ls", "/etc"]).run();
+    look.expect(0, "group\npasswd\n", "");
+}
+
+fn the_hosts_own_root_as_ephemeral(user: User) {
+    let name = format!("/usr/catena-test-{}-{}", std::process::id(), user.uid());
+    let script = format!("echo new >{name} && cat {name} && cat /etc/os-release");
+    let outcome =
+        Chain::new(user, "ns-unshare -- fs-pivot --ephemeral / -- sh -c").arg(&script).run();
+    let release = fs::read_to_string("/etc/os-release").expect("os-release");
+    outcome.expect(0, format!("new\n{release}"), "");
+    assert!(!fs::exists(&name).expect("look"));
+    if !user.is_root() {
+        // Without the tool there is no writing there at all.
+        Chain::new(user, "sh -c").arg(&script).run().expect(2, "", any());
+    }
+}
+
+fn the_working_directory(user: User) {
+    let root = rootfs(user);
+    assert_eq!(see(user, "", &root).directory, "/");
+    assert_eq!(see(user, "--chdir /home", &root).directory, "/home");
+    let missing = pivot(user, "--chdir /none", &root).arg("/bin/probe").run();
+    missing.expect(125, "", "fs-pivot: can't change to: '/none': No such file or directory\n");
+    // A folder of the host, by way of a descriptor that was left open.
+    let folder = fs::File::open("/usr").expect("open /usr");
+    let leak =
+        pivot(user, "--chdir /proc/self/fd/9", &root).arg("/bin/probe").descriptor(9, folder).run();
+    leak.expect(125, "", like("fs-pivot: *"));
+    symlink("/usr", root.join("var/link")).expect("symlink");
+    let link = pivot(user, "--chdir /var/link", &root).arg("/bin/probe").run();
+    link.expect(125, "", like("fs-pivot: *"));
+}
+
+fn the_old_root_cannot_be_climbed_to(user: User) {
+    let root = rootfs(user);
+    let marker = Scratch::new(user);
+    let escape = ["/bin/probe", "escape", marker.path().to_str().expect("a plain path")];
+    pivot(user, "", &root).args(escape).run().expect(0, "ENOENT\n", "");
+    // From a chroot the way is open.
+    Chain::new(user, &format!("unshare -r chroot {root}")).args(escape).run().expect(0, "ok\n", "");
+}
+
+fn an_image_cannot_stand_in_for_a_tool(user: User) {
+    let root = rootfs(user);
+    for tool in catena_tests::toolbox::TOOLS {
+        let path = root.file(&format!("bin/{tool}"), "#!/bin/sh\necho evil\n");
+        fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("chmod");
+    }
+    let chain = |link: &str| {
+        pivot(user, "", &root)
+            .args(link.split(' '))
+            .args(["/bin/probe", "exit", "3"])
+            .env("PATH", "/bin")
+    };
+    chain("priv-drop -- mini-init --").run().expect(3, "", "");
+    // A path is a path, though.
+    chain("/bin/mini-init").run().expect(0, "evil\n", "");
+}
+
+fn a_mount_point_in_the_image_leads_nowhere(user: User) {
+    for name in ["dev", "proc", "sys", "run", "tmp", "mnt"] {
+        let (root, scratch) = (rootfs(user), Scratch::new(user));
+        let outside = scratch.folder("outside", user);
+        let (below, target) = (outside.join("below"), root.join(name));
+        fs::create_dir(&below).expect("make a folder");
+        fs::remove_dir(&target).expect("remove a folder");
+        symlink(&outside, &target).expect("symlink");
+        let options = format!("--bind {}:/mnt", scratch.folder("data", user).display());
+        let started = pivot(user, &options, &root).args(["ls", "/"]).run();
+        // Refused, or resolved inside; never followed to the outside.
+        assert_eq!(host::paths(&outside), BTreeSet::from([below]), "{name}\n{started}");
+        assert!(started.ended == Some(125.into()) || started.ended == Some(0.into()), "{started}");
+    }
+}
+
+fn a_missing_root_is_an_error(user: User) {
+    let start = |root: &str| {
+        Chain::new(
+            user,
+            &format!("ns-unshare -- fs-pivot {root} -- {{probe}} write /dev/stdout started"),
+        )
+        .run()
+    };
+    start("/none").expect(125, "", like("fs-pivot: *'/none': No such file or directory\n"));
+    start("/etc/passwd").expect(125, "", like("fs-pivot: *'/etc/passwd': Not a directory\n"));
+}
+
+fn a_bad_mount_is_an_error(user: User) {
+    let root = rootfs(user);
+    for option in [
+        "--bind=/none:/mnt",
+        "--bind=/usr",
+        "--bind=/usr:mnt",
+        "--bind=:/mnt",
+        "--bind=/usr:/mnt:nonsense",
+        "--tmpfs=mnt",
+        "--tmpfs=/mnt:size=many",
+        "--tmpfs=/mnt:nonsense",
+        "--upper=/tmp",
+        "--work=/tmp",
+    ] {
+        let start = pivot(user, option, &root)
+            .args(["/bin/probe", "write", "/dev/stdout", "started"])
+            .run();
+        start.expect(125, "", like("fs-pivot: *"));
+    }
+}
+
+fn the_host_is_not_touched_without_a_mount_namespace(user: User) {
+    let root = rootfs(user);
+    let line = format!("fs-pivot {root} -- /bin/probe write /dev/stdout started");
+    // Should it go wrong, it goes wrong in a namespace that stands for the host's.
+    let script = format!("{line}; status=$?; ls /only-on-the-host; exit $status");
+    root.file("only-in-the-image", "");
+    let outcome = Chain::new(user, "unshare -r -m --propagation shared sh -c").arg(script).run();
+    outcome.expect(125, "", like("fs-pivot: *\nhint: *ns-unshare*\nls: *"));
+}
+
+fn nosuid_programs_give_nothing(user: User) {
+    if !user.is_root() {
+        return;
+    }
+    let root = rootfs(user);
+    fs::copy(root.join("bin/probe"), root.join("bin/suid")).expect("copy");
+    fs::set_permissions(root.join("bin/suid"), PermissionsExt::from_mode(0o4755)).expect("chmod");
+    let seen = pivot(user, "", &root).args(["/bin/probe", "become", "1000", "/bin/suid"]).see();
+    assert_eq!(seen.uids, [1000; 3]);
+    let outside = Chain::new(user, &format!("{{probe}} become 1000 {root}/bin/suid")).see();
+    assert_eq!(outside.uids, [1000, 0, 0]);
+}

@@ -1,0 +1,250 @@
+//! Doing what apps do, the bad ones too.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise, sigprocmask};
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, Uid, chdir, chroot, fchdir, fork, pause, setresuid, setsid};
+
+/// Does `deed`; gives the exit status.
+pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
+    match (deed.to_str().unwrap_or_default(), words) {
+        ("exit", [status]) => number(status),
+        ("die", [signal]) => die(signal),
+        ("eat", [bytes]) => eat(number(bytes)),
+        ("fork", [count]) => fork_many(number(count)),
+        ("orphans", [count]) => orphans(number(count)),
+        ("daemon", [manner]) => daemon(manner == "deaf"),
+        ("deaf", []) => deaf(),
+        ("hold", []) => hold(),
+        ("signals", [count]) => signals(number(count)),
+        ("write", [path, text]) => result(fs::write(path, text.as_encoded_bytes())),
+        ("append", [path]) => result(OpenOptions::new().append(true).open(path).map(drop)),
+        ("read", [path]) => result(fs::read(path).map(drop)),
+        ("abstract", [name]) => result(abstract_socket(name)),
+        ("notify", words) => result(notify(words)),
+        ("kill", [pid]) => result(kill(Pid::from_raw(number(pid)), None).map_err(io::Error::from)),
+        ("escape", [path]) => result(escape(path)),
+        ("mount-flags", [path]) => mount_flags(path),
+        ("become", [uid, program]) => result(become_user(number(uid), program)),
+        ("copy", []) => result(io::copy(&mut io::stdin(), &mut io::stdout()).map(drop)),
+        _ => {
+            say(&format!("the probe can't do this: {deed:?} {words:?}"));
+            98
+        }
+    }
+}
+
+fn number<N: FromStr>(word: &OsString) -> N {
+    let number = word.to_str().and_then(|word| word.parse().ok());
+    number.unwrap_or_else(|| panic!("not a number: {word:?}"))
+}
+
+/// Writes a line that is read at once.
+fn say(line: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// Says `ok`, or the error's name.
+fn result(result: io::Result<()>) -> i32 {
+    match result {
+        Ok(()) => say("ok"),
+        Err(error) => match error.raw_os_error() {
+            Some(errno) => say(&format!("{:?}", Errno::from_raw(errno))),
+            None => say(&error.to_string()),
+        },
+    }
+    0
+}
+
+/// A child; the probe has one thread.
+fn child() -> nix::Result<ForkResult> {
+    // SAFETY: the probe never has a second thread, so no lock is held at the fork.
+    unsafe { fork() }
+}
+
+fn die(signal: &OsString) -> i32 {
+    let name = signal.to_str().unwrap_or_default();
+    raise(Signal::from_str(name).expect("a signal's name")).expect("raise");
+    say("alive");
+    97
+}
+
+/// Allocates and touches memory.
+fn eat(bytes: usize) -> i32 {
+    let mut memory = vec![0_u8; bytes];
+    memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+    std::hint::black_box(&memory);
+    say("full");
+    0
+}
+
+/// Forks until it fails, says how far it got, and cleans up.
+fn fork_many(count: u32) -> i32 {
+    let mut children = Vec::new();
+    let mut answer = "enough".to_owned();
+    for _ in 0..count {
+        match child() {
+            Ok(ForkResult::Child) => return hold_quietly(),
+            Ok(ForkResult::Parent { child }) => children.push(child),
+            Err(errno) => {
+                answer = format!("{errno:?}");
+                break;
+            }
+        }
+    }
+    say(&format!("{} {answer}", children.len()));
+    for pid in children {
+        let _ = kill(pid, Signal::SIGKILL);
+        let _ = waitpid(pid, None);
+    }
+    0
+}
+
+/// Makes orphans that die at once, and says whether somebody reaps them.
+fn orphans(count: usize) -> i32 {
+    for _ in 0..count {
+        match child().expect("fork") {
+            ForkResult::Child => {
+                if let ForkResult::Parent { .. } = child().expect("fork") {
+                    // The grandchild is an orphan from here on; it just exits.
+                }
+                return 0;
+            }
+            ForkResult::Parent { child } => {
+                waitpid(child, None).expect("waitpid");
+            }
+        }
+    }
+    let end = Instant::now() + Duration::from_secs(2);
+    while zombies() > 0 && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    say(&format!("{} zombies", zombies()));
+    0
+}
+
+/// How many dead processes nobody has waited for.
+fn zombies() -> usize {
+    let dead = |entry: &fs::DirEntry| {
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+    };
+    fs::read_dir("/proc").expect("/proc").flatten().filter(dead).count()
+}
+
+/// Leaves a process in a session of its own behind, and exits as soon as that is ready.
+fn daemon(deaf: bool) -> i32 {
+    let (reader, writer) = nix::unistd::pipe().expect("pipe");
+    match child().expect("fork") {
+        ForkResult::Child => {
+            setsid().expect("setsid");
+            if deaf {
+                block(&[Signal::SIGTERM]);
+            }
+            nix::unistd::write(&writer, b"!").expect("write");
+            hold_quietly()
+        }
+        ForkResult::Parent { .. } => {
+            drop(writer);
+            nix::unistd::read(&reader, &mut [0]).expect("read");
+            0
+        }
+    }
+}
+
+fn block(signals: &[Signal]) -> SigSet {
+    let set = signals.iter().copied().collect();
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None).expect("sigprocmask");
+    set
+}
+
+/// Hears no SIGTERM.
+fn deaf() -> i32 {
+    block(&[Signal::SIGTERM]);
+    hold()
+}
+
+/// Says that it is there and stays.
+fn hold() -> i32 {
+    say("ready");
+    hold_quietly()
+}
+
+fn hold_quietly() -> i32 {
+    loop {
+        pause();
+    }
+}
+
+/// Says which signals arrive, and exits after `count` of them.
+fn signals(count: usize) -> i32 {
+    let all: Vec<_> = Signal::iterator().collect();
+    let set = block(&all);
+    say("ready");
+    for _ in 0..count {
+        say(set.wait().expect("sigwait").as_str());
+    }
+    0
+}
+
+/// Says how the file system that `path` stands on is mounted.
+fn mount_flags(path: &OsString) -> i32 {
+    match statvfs(path.as_os_str()) {
+        Ok(stat) => say(&format!("{:?}", stat.flags() & (FsFlags::ST_RDONLY | FsFlags::ST_NOSUID))),
+        Err(errno) => say(&format!("{errno:?}")),
+    }
+    0
+}
+
+/// Executes `program` as somebody else.
+fn become_user(uid: u32, program: &OsString) -> io::Result<()> {
+    let uid = Uid::from_raw(uid);
+    setresuid(uid, uid, uid)?;
+    Err(Command::new(program).exec())
+}
+
+/// The old way out of a chroot: change the root to a folder below, with the working directory
+/// outside of it, and climb. Then looks for `path`.
+fn escape(path: &OsString) -> io::Result<()> {
+    let inside = fs::File::open("/")?;
+    fs::create_dir_all("/tmp/pit")?;
+    chroot("/tmp/pit")?;
+    fchdir(&inside)?;
+    for _ in 0..64 {
+        chdir("..")?;
+    }
+    chroot(".")?;
+    fs::metadata(path).map(drop)
+}
+
+/// Connects to an abstract socket, which belongs to a network namespace and to no file.
+fn abstract_socket(name: &OsString) -> io::Result<()> {
+    let address = SocketAddr::from_abstract_name(name.as_encoded_bytes())?;
+    UnixStream::connect_addr(&address).map(drop)
+}
+
+/// Sends each word as a datagram to the service manager.
+fn notify(words: &[OsString]) -> io::Result<()> {
+    let path = std::env::var_os("NOTIFY_SOCKET").ok_or(io::Error::other("no NOTIFY_SOCKET"))?;
+    let socket = UnixDatagram::unbound()?;
+    let address = match path.as_encoded_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(&path)?,
+    };
+    for word in words {
+        socket.send_to_addr(word.as_encoded_bytes(), &address)?;
+    }
+    Ok(())
+}

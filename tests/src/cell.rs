@@ -1,0 +1,267 @@
+//! Cells: a cgroup sub-tree for each run.
+//!
+//! A cell is delegated to the user who runs the chain, as systemd's `Delegate=yes` would. It is
+//! also how the harness knows a chain's processes: whatever they do, they are in the cell.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::{User, scratch, sys};
+
+/// The controllers whose limits the tools set.
+const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+
+/// A cgroup of one test in each hierarchy that matters. Dropping it kills what is still in it.
+#[derive(Debug)]
+pub struct Cell {
+    folders: Vec<Folder>,
+}
+
+/// A cell's folder in one hierarchy.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    hierarchy: Hierarchy,
+}
+
+/// A mounted cgroup hierarchy.
+#[derive(Clone, Debug)]
+struct Hierarchy {
+    /// Its controllers, for version 1; none for version 2, where they depend on the cgroup.
+    v1: Option<Vec<String>>,
+    /// The harness's own cgroup in it.
+    own: PathBuf,
+    /// Where it is mounted.
+    mount: PathBuf,
+}
+
+impl Cell {
+    /// Makes a cell which belongs to `user`.
+    pub fn new(user: User) -> Result<Cell, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("catena-test-{}-{number}", std::process::id());
+        let mut cell = Cell { folders: Vec::new() };
+        for hierarchy in hierarchies() {
+            let path = hierarchy.parent().join(&name);
+            let cannot = |error| format!("cannot make the cgroup {}: {error}", path.display());
+            fs::create_dir(&path).map_err(cannot)?;
+            delegate(&path, user);
+            cell.folders.push(Folder { path, hierarchy: hierarchy.clone() });
+        }
+        match cell.folders.is_empty() {
+            true => Err("no cgroup hierarchy is mounted".to_owned()),
+            false => Ok(cell),
+        }
+    }
+
+    /// A cell in which `controller` can be used.
+    pub fn with(user: User, controller: &str) -> Result<Cell, String> {
+        let cell = Cell::new(user)?;
+        match cell.home(controller) {
+            Some(_) => Ok(cell),
+            None => Err(format!("the cgroup controller '{controller}' is not available here")),
+        }
+    }
+
+    /// What a process writes "0" to, to enter the cell.
+    pub(crate) fn doors(&self) -> Vec<OwnedFd> {
+        let open = |folder: &Folder| {
+            let door = OpenOptions::new().write(true).open(folder.path.join("cgroup.procs"));
+            OwnedFd::from(door.expect("open cgroup.procs"))
+        };
+        self.folders.iter().map(open).collect()
+    }
+
+    /// The processes in the cell and below.
+    pub fn processes(&self) -> BTreeSet<i32> {
+        let mut found = BTreeSet::new();
+        for folder in self.folders.iter().flat_map(|folder| tree(&folder.path)) {
+            // A cgroup may be removed while we look.
+            let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+            found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+        }
+        found.remove(&0);
+        found
+    }
+
+    /// Waits until no process is in the cell, and gives those that are still there after `limit`.
+    pub fn wait_until_empty(&self, limit: Duration) -> BTreeSet<i32> {
+        // Not every hierarchy tells when a cgroup becomes empty, so this looks again and again.
+        let end = Instant::now() + limit;
+        loop {
+            let left = self.processes();
+            if left.is_empty() || Instant::now() > end {
+                return left;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Kills `pid`, if it is still in the cell.
+    pub fn kill(&self, pid: i32) {
+        // Opened first and looked for after that: the number can't pass to a stranger in between.
+        let Ok(process) = sys::pidfd_open(pid) else { return };
+        if self.processes().contains(&pid) {
+            sys::kill(process.as_fd());
+        }
+    }
+
+    /// The cgroups made below the cell, over all hierarchies, relative to it.
+    pub fn cgroups(&self) -> BTreeSet<PathBuf> {
+        let below = |folder: &Folder| {
+            let relative = |path: PathBuf| path.strip_prefix(&folder.path).ok().map(Path::to_owned);
+            tree(&folder.path).into_iter().filter_map(relative).collect::<Vec<_>>()
+        };
+        let all = self.folders.iter().flat_map(below);
+        all.filter(|path| path.components().next().is_some()).collect()
+    }
+
+    /// The folder of the cell in the hierarchy that has `controller`, and whether that is
+    /// version 2.
+    fn home(&self, controller: &str) -> Option<(&Path, bool)> {
+        self.folders.iter().find_map(|folder| match &folder.hierarchy.v1 {
+            Some(names) if names.iter().any(|name| name == controller) => {
+                Some((folder.path.as_path(), false))
+            }
+            None if words(&folder.path.join("cgroup.controllers")).contains(controller) => {
+                Some((folder.path.as_path(), true))
+            }
+            _ => None,
+        })
+    }
+
+    /// Reads a limit of the cgroup `name` below the cell: from `v2`, or from `v1` where the
+    /// controller lives in a hierarchy of version 1.
+    #[track_caller]
+    pub fn limit(&self, controller: &str, name: &str, v2: &str, v1: &str) -> String {
+        let (folder, new) = self.home(controller).expect("the controller is there");
+        let path = folder.join(name).join(if new { v2 } else { v1 });
+        match fs::read_to_string(&path) {
+            Ok(text) => text.trim_end().to_owned(),
+            Err(error) => panic!("read {}: {error}", path.display()),
+        }
+    }
+
+    /// Whether `controller` lives in a hierarchy of version 2 here.
+    pub fn is_v2(&self, controller: &str) -> bool {
+        self.home(controller).is_some_and(|(_, new)| new)
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        let end = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < end {
+            let left = self.processes();
+            if left.is_empty() {
+                break;
+            }
+            for pid in left {
+                self.kill(pid);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        for folder in self.folders.iter().flat_map(|folder| tree(&folder.path)) {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+impl Hierarchy {
+    /// Below which cgroup cells are made.
+    ///
+    /// In version 2 a cgroup with processes can't distribute controllers, so cells stand beside
+    /// the harness's own cgroup, not below it.
+    fn parent(&self) -> PathBuf {
+        match (&self.v1, self.own.parent()) {
+            (None, Some(parent)) if self.own != self.mount => parent.to_owned(),
+            _ => self.own.clone(),
+        }
+    }
+}
+
+/// Which form of cgroups this machine has, for messages.
+pub fn mode() -> &'static str {
+    let v1 = hierarchies().iter().any(|hierarchy| hierarchy.v1.is_some());
+    let v2 = hierarchies().iter().any(|hierarchy| hierarchy.v1.is_none());
+    match (v1, v2) {
+        (true, true) => "hybrid",
+        (true, false) => "v1",
+        (false, true) => "v2",
+        (false, false) => "none",
+    }
+}
+
+/// Hands the sub-tree at `path` to `user`, as systemd does.
+fn delegate(path: &Path, user: User) {
+    scratch::give(path, user);
+    for name in ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks"] {
+        let file = path.join(name);
+        if file.exists() {
+            scratch::give(&file, user);
+        }
+    }
+}
+
+/// The hierarchies that the tools use: version 2, and those of version 1 with our controllers.
+fn hierarchies() -> &'static [Hierarchy] {
+    static FOUND: OnceLock<Vec<Hierarchy>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        own.lines().filter_map(|line| hierarchy(line, &mounts)).collect()
+    })
+}
+
+/// The hierarchy of one line of /proc/self/cgroup, if it is one of ours and mounted.
+fn hierarchy(line: &str, mounts: &str) -> Option<Hierarchy> {
+    let mut fields = line.splitn(3, ':').skip(1);
+    let (names, path) = (fields.next()?, fields.next()?);
+    let v1 = match names {
+        "" => None,
+        names => Some(names.split(',').map(str::to_owned).collect::<Vec<_>>()),
+    };
+    if v1.as_ref().is_some_and(|names| !names.iter().any(|n| CONTROLLERS.contains(&n.as_str()))) {
+        return None;
+    }
+    mounts.lines().find_map(|mount| {
+        let (front, back) = mount.split_once(" - ")?;
+        let (front, back): (Vec<_>, Vec<_>) =
+            (front.split(' ').collect(), back.split(' ').collect());
+        let fits = match &v1 {
+            None => back[0] == "cgroup2",
+            Some(names) => {
+                back[0] == "cgroup"
+                    && names.iter().all(|name| back[2].split(',').any(|o| o == name))
+            }
+        };
+        let below = Path::new(path).strip_prefix(front[3]).ok().filter(|_| fits)?;
+        let mount = PathBuf::from(front[4]);
+        let own = if below.as_os_str().is_empty() { mount.clone() } else { mount.join(below) };
+        Some(Hierarchy { v1: v1.clone(), own, mount })
+    })
+}
+
+/// `path` and all cgroups below, the deepest first.
+fn tree(path: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(tree(&entry.path()));
+        }
+    }
+    found.push(path.to_owned());
+    found
+}
+
+/// The words of a file.
+fn words(path: &Path) -> BTreeSet<String> {
+    let text = File::open(path).and_then(std::io::read_to_string).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}

@@ -53,7 +53,8 @@ impl Next {
             Forked::Child => {
                 drop(go);
                 let leash = leash.into_child(how.death_signal)?;
-                self.become_child(leash, forker);
+                let new_pid_namespace = how.namespaces & libc::CLONE_NEWPID as u64 != 0;
+                self.become_child(leash, forker, new_pid_namespace);
                 let mut byte = [0];
                 match rustix::io::retry_on_intr(|| rustix::io::read(&wait, &mut byte)) {
                     Ok(1) => Ok(Role::Child(self)),

@@ -292,13 +292,16 @@ impl Next {
     }
 
     /// In the child after the fork: takes the leash, and rewrites the variables that name a
-    /// process, if they named the one that forked.
-    pub(crate) fn become_child(&mut self, leash: OwnedFd, forker: u32) {
+    /// process, if they named the one that forked. Another's number has no meaning in a new PID
+    /// namespace, where it may be this child's by chance: such a variable goes.
+    pub(crate) fn become_child(&mut self, leash: OwnedFd, forker: u32, new_pid_namespace: bool) {
         self.leash = Some(leash);
         for name in ["LISTEN_PID", "WATCHDOG_PID"] {
             let named = self.environment.get(name).and_then(OsStr::to_str);
             if named.and_then(|pid| pid.parse().ok()) == Some(forker) {
                 self.environment.set(name, std::process::id().to_string());
+            } else if new_pid_namespace {
+                self.environment.remove(name);
             }
         }
     }

@@ -95,9 +95,9 @@ impl Kinds {
         match error.errno() {
             Some(Errno::ENOSPC) => error.hint(self.limits()),
             Some(Errno::EPERM | Errno::EACCES) if self.has(Kind::User) => error.hint(user_knob()),
-            Some(Errno::EPERM) => error.hint(
-                "without a user namespace of its own this needs CAP_SYS_ADMIN: leave --share=user out",
-            ),
+            Some(Errno::EPERM) => {
+                error.hint("without a new user namespace (--user) this needs CAP_SYS_ADMIN")
+            }
             Some(Errno::EINVAL) => error.hint("a kernel built without one of these namespaces?"),
             _ => error,
         }

@@ -207,7 +207,10 @@ impl Offer {
         let is_ancestor = |reader: &Holder| ancestors.contains(&reader.pid);
         let is_stranger = |reader: &Holder| reader.kind == Kind::Foreign && !is_ancestor(reader);
         if !self.closed && (drained || readers.iter().all(is_stranger)) {
-            self.keep_the_reading_end()?;
+            self.closed = true;
+            if !keep_the_reading_end()? {
+                return Ok(true);
+            }
         }
         // Nobody is seen: it is gone, or hides and is given the end by this process's own.
         Ok(drained && readers.iter().all(is_ancestor) || readers.is_empty())
@@ -223,13 +226,17 @@ impl Offer {
         let found = among(&holders::relatives());
         if found.is_empty() { among(&holders::everybody()) } else { found }
     }
+}
 
-    fn keep_the_reading_end(&mut self) -> Result<()> {
-        let what = "can't close the pipe";
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let reading = open("/proc/self/fd/1", flags, Mode::empty()).or_fail(what)?;
-        self.closed = true;
-        rustix::stdio::dup2_stdout(&reading).or_fail(what)
+/// Puts the reading end of the pipe on standard output in place of the writing end; `false` where
+/// the pipe was made by another user, who alone may open it anew.
+fn keep_the_reading_end() -> Result<bool> {
+    let what = "can't close the pipe";
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match open("/proc/self/fd/1", flags, Mode::empty()) {
+        Ok(reading) => rustix::stdio::dup2_stdout(&reading).or_fail(what).map(|()| true),
+        Err(rustix::io::Errno::ACCESS) => Ok(false),
+        Err(errno) => Err(errno).or_fail(what),
     }
 }
 

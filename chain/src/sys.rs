@@ -181,6 +181,16 @@ pub fn queue_signal(pidfd: BorrowedFd<'_>, signal: i32, value: u64) -> io::Resul
     .map(drop)
 }
 
+/// Sends `signal` to the process `pidfd`, as kill(2) would (pidfd_send_signal(2), Linux 5.1).
+pub fn send_signal_to(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let no_info = std::ptr::null::<QueuedSignal>();
+    // SAFETY: a null info is allowed, and means what kill(2) would fill in.
+    checked(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, 0)
+    })
+    .map(drop)
+}
+
 /// Whether the kernel calls this start privileged (`AT_SECURE`, getauxval(3)): setuid, setgid,
 /// file capabilities.
 pub fn is_secure_execution() -> bool {

@@ -37,6 +37,7 @@ pub mod running;
 pub mod scratch;
 pub mod seen;
 mod sys;
+pub mod systemd;
 pub mod terminal;
 pub mod toolbox;
 pub mod user;

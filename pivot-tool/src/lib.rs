@@ -26,18 +26,19 @@ mod device;
 mod extras;
 mod files;
 mod fill;
-mod idmap;
+pub mod idmap;
+mod image;
 mod mask;
 mod mount;
-mod mountinfo;
+pub mod mountinfo;
 mod notify;
 mod overlay;
 mod pivot;
-mod place;
+pub mod place;
 mod private;
 mod root;
 mod scaffold;
-mod spec;
+pub mod spec;
 mod tree;
 
 const HELP: &str = "\
@@ -64,13 +65,18 @@ fn parse_idmap(text: &str) -> Result<Idmap> {
 #[derive(Debug, clap::Parser)]
 #[command(name = "fs-pivot", version, after_help = HELP)]
 pub struct FsPivot {
-    /// The folder that becomes the root; with --overlay LOWER[:LOWER...], uppermost first
+    /// The folder that becomes the root; with --overlay LOWER[:LOWER...], uppermost first; with
+    /// --image a file
     #[arg(value_name = "ROOT")]
     root: PathBuf,
 
     /// Show the folders of ROOT as one, read-only unless there is an upper layer
     #[arg(long)]
     overlay: bool,
+
+    /// ROOT is a squashfs or erofs image: as root of the host's user namespace only
+    #[arg(long, conflicts_with_all = ["overlay", "upper"])]
+    image: bool,
 
     /// Keep changes in UPPER, on top of ROOT; the folder WORK must be empty and on the same file
     /// system
@@ -223,6 +229,7 @@ impl FsPivot {
         let upper = self.upper.as_deref().zip(self.work.as_deref());
         let source = root::Source {
             layers: &layers,
+            image: self.image,
             upper,
             ephemeral: self.ephemeral,
             read_only: self.read_only || (self.overlay && upper.is_none() && !self.ephemeral),

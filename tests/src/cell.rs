@@ -136,6 +136,12 @@ impl Cell {
         })
     }
 
+    /// The folder of the cell in the hierarchy of version 2.
+    pub fn folder_v2(&self) -> Option<&Path> {
+        let folder = self.folders.iter().find(|folder| folder.hierarchy.v1.is_none());
+        folder.map(|folder| folder.path.as_path())
+    }
+
     /// Reads a limit of the cgroup `name` below the cell: from `v2`, or from `v1` where the
     /// controller lives in a hierarchy of version 1.
     #[track_caller]

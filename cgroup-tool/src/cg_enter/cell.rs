@@ -197,6 +197,8 @@ impl Part<'_> {
             Error::new(format!("can't write {:?} to", setting.value)).object(path).because(errno),
         )
         .hint_if(Errno::ENOENT, "the kernel on this host does not offer this interface file")
+        .hint_if(Errno::ERANGE, "the kernel knows no such number, of a CPU or a memory node say")
+        .hint_if(Errno::ENODEV, "no such device, or a partition: limits are those of whole disks")
     }
 
     fn read_back(&self, setting: &Setting) -> Result<()> {

@@ -22,8 +22,11 @@ pub struct Place {
 }
 
 /// Decides on the places. Nothing is changed yet; what can't be had on this host fails here.
-pub fn decide(limits: &[Limit], parent: Option<&Path>) -> Result<Vec<Place>> {
-    let hierarchies = Hierarchies::find()?;
+pub fn decide(
+    hierarchies: &Hierarchies,
+    limits: &[Limit],
+    parent: Option<&Path>,
+) -> Result<Vec<Place>> {
     let base = hierarchies.base()?;
     let mut places: Vec<(&Hierarchy, Place)> = vec![(base, Place::in_hierarchy(base, parent)?)];
     for limit in limits {

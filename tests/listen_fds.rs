@@ -5,12 +5,15 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
 use catena_tests::{Chain, Scratch, User, any, each_user, like, need};
+use nix::sys::signal::Signal;
 
 each_user![
     names_and_numbers,
     the_apps_own_pid_across_forks,
     a_server_without_a_network,
     lazily,
+    a_chain_for_each_connection,
+    connections_end_with_the_server,
     what_others_were_handed_is_not_touched,
     refusals,
 ];
@@ -76,6 +79,66 @@ fn lazily(user: User) {
     assert_eq!(running.stdout(), "");
     UnixStream::connect(&path).expect("connect");
     running.finish().expect(0, "started\n", "");
+}
+
+/// A server at a socket in `scratch` that runs `app` for each connection.
+fn server(
+    user: User,
+    path: &std::path::Path,
+    options: &str,
+    app: &[&str],
+) -> catena_tests::Running {
+    let chain = Chain::new(user, &format!("listen-fds --accept {options}"));
+    let running = chain.arg(format!("unix:{}", path.display())).arg("--").args(app).start();
+    running.wait_until("it listens", || UnixStream::connect(path).is_ok());
+    running
+}
+
+fn ask(path: &std::path::Path, text: &str) -> String {
+    use std::io::Write;
+    let mut connection = UnixStream::connect(path).expect("connect");
+    connection.write_all(text.as_bytes()).expect("write");
+    connection.shutdown(std::net::Shutdown::Write).expect("shutdown");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).expect("read");
+    answer
+}
+
+fn a_chain_for_each_connection(user: User) {
+    let scratch = Scratch::new(user);
+    let path = scratch.folder("run", user).join("socket");
+    let running = server(user, &path, "", &["nice", "cat"]);
+    for text in ["one", "two"] {
+        assert_eq!(ask(&path, text), text);
+    }
+    running.wait_until("they are over", || running.processes().len() == 1);
+    running.signal(Signal::SIGTERM);
+    running.finish().expect(Signal::SIGTERM, "", "");
+    // No more at a time than allowed: the second one waits for the first.
+    let path = path.with_file_name("few");
+    let running = server(user, &path, "--max-connections 1", &["cat"]);
+    let first = UnixStream::connect(&path).expect("connect");
+    running.wait_until("it is served", || running.processes().len() == 3);
+    let second = UnixStream::connect(&path).expect("connect");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert_eq!(running.processes().len(), 3);
+    drop((first, second));
+    running.wait_until("they are over", || running.processes().len() == 1);
+    running.signal(Signal::SIGTERM);
+    running.finish().expect(Signal::SIGTERM, "", "");
+}
+
+fn connections_end_with_the_server(user: User) {
+    let scratch = Scratch::new(user);
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let path = scratch.folder(signal.as_str(), user).join("socket");
+        let running = server(user, &path, "", &["cat"]);
+        let _open = [(); 3].map(|()| UnixStream::connect(&path).expect("connect"));
+        running.wait_until("they are served", || running.processes().len() >= 7);
+        running.signal(signal);
+        // `finish` fails if one of them lives on.
+        running.finish().expect(signal, "", "");
+    }
 }
 
 fn what_others_were_handed_is_not_touched(user: User) {

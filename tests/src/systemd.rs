@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Chain, Running, User, need, toolbox};
+use crate::{Chain, Outcome, Running, User, need, toolbox};
 
 /// How long it may take to boot, and a unit to get where it is to get.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -19,25 +19,34 @@ pub struct Systemd {
 }
 
 impl Systemd {
-    /// Boots it, or says why that can't be done here.
+    /// Boots a host, or says why that can't be done here.
     pub fn boot() -> Result<Systemd, String> {
+        Systemd::ask_for()?;
+        let line = "cg-enter -- ns-unshare --share=user -- fs-pivot --ephemeral --no-defaults / --";
+        let chain = Chain::new(User::Root, line).arg(folder("systemd/host"));
+        Systemd::wait_for_boot(chain.arg(toolbox::folder()).arg(folder("../examples/systemd")))
+    }
+
+    /// Boots it as the app of a container.
+    pub fn in_container() -> Result<Systemd, String> {
+        Systemd::ask_for()?;
+        let line = "cg-enter -- ns-unshare -- fs-pivot --ephemeral / -- env container=catena";
+        Systemd::wait_for_boot(Chain::new(User::Root, line).arg(folder("systemd/container")))
+    }
+
+    fn ask_for() -> Result<(), String> {
         if !User::suite_is_root() {
             return Err("only root boots a systemd".into());
         }
         if !Path::new("/lib/systemd/systemd").is_file() {
             return Err("no systemd: apt install systemd dbus".into());
         }
-        for name in ["nsenter", "dbus-daemon", "python3"] {
-            need::program(name)?;
-        }
-        let folder = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-        let chain = Chain::new(
-            User::Root,
-            "cg-enter -- ns-unshare --share=user -- fs-pivot --ephemeral --no-defaults / --",
-        )
-        .arg(folder("systemd/host"))
-        .arg(toolbox::folder())
-        .arg(folder("../examples/systemd"));
+        ["nsenter", "dbus-daemon", "python3"]
+            .iter()
+            .try_for_each(|name| need::program(name).map(drop))
+    }
+
+    fn wait_for_boot(chain: Chain) -> Result<Systemd, String> {
         let chain = chain.deadline(Duration::from_secs(120)).start();
         let end = Instant::now() + PATIENCE;
         let pid = loop {
@@ -141,10 +150,19 @@ impl Systemd {
         found.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
-    /// The processes of the chain that the host is made of.
-    pub fn chain(&self) -> &Running {
-        &self.chain
+    /// Tells it to halt, and gives how its chain ended.
+    #[track_caller]
+    pub fn halt(self) -> Outcome {
+        // SIGRTMIN+3 of systemd(1).
+        let told = Command::new("kill").args(["-s", "37", &self.pid.to_string()]).status();
+        assert!(told.expect("run kill").success());
+        self.chain.finish()
     }
+}
+
+/// A folder or file of the tests' sources.
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 /// The process of the chain that is PID 1 and has become systemd.

@@ -36,6 +36,7 @@ pub mod rootfs;
 pub mod running;
 pub mod scratch;
 pub mod seen;
+pub mod shell;
 mod sys;
 pub mod systemd;
 pub mod terminal;

@@ -5,6 +5,7 @@ mod cell;
 mod end;
 mod limit_args;
 mod place;
+mod way;
 
 use std::convert::Infallible;
 use std::os::fd::AsFd;

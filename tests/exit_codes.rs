@@ -182,9 +182,12 @@ fn never_a_second_candidate(user: User) {
 fn wrong_usage(user: User) {
     for tool in catena_tests::toolbox::TOOLS {
         let root = if tool == "fs-pivot" { "/" } else { "" };
-        for words in
-            ["", "--", "--no-such-option", "--no-such-option -- {probe}", "--keep-fd=x -- {probe}"]
-        {
+        for words in [
+            "--no-plan",
+            "--no-such-option",
+            "--no-such-option -- {probe}",
+            "--keep-fd=x -- {probe}",
+        ] {
             let outcome = Chain::new(user, &format!("{tool} {words}")).run();
             outcome.expect(
                 125,

@@ -143,7 +143,8 @@ fn write_plan<T: Tool>(link: &LinkArgs) -> Result<Infallible> {
         )));
     }
     if link.no_plan {
-        return Err(Error::new("--no-plan needs a COMMAND"));
+        return Err(Error::new("--no-plan needs a COMMAND")
+            .hint(format!("'{name} --help' lists the options")));
     }
     let plan = match &link.plan {
         Some(file) => pipeline::load(file)?,

@@ -51,8 +51,8 @@ impl Kind {
         flag as u64
     }
 
-    /// Its name in /proc/sys/user/max_*_namespaces.
-    fn limit(self) -> &'static str {
+    /// Its name in /proc/PID/ns and in /proc/sys/user/max_*_namespaces.
+    pub fn name(self) -> &'static str {
         match self {
             Kind::Mount => "mnt",
             Kind::Pid => "pid",
@@ -95,9 +95,9 @@ impl Kinds {
         match error.errno() {
             Some(Errno::ENOSPC) => error.hint(self.limits()),
             Some(Errno::EPERM | Errno::EACCES) if self.has(Kind::User) => error.hint(user_knob()),
-            Some(Errno::EPERM) => error.hint(
-                "without a user namespace of its own this needs CAP_SYS_ADMIN: leave --share=user out",
-            ),
+            Some(Errno::EPERM) => {
+                error.hint("without a new user namespace (--user) this needs CAP_SYS_ADMIN")
+            }
             Some(Errno::EINVAL) => error.hint("a kernel built without one of these namespaces?"),
             _ => error,
         }
@@ -105,9 +105,9 @@ impl Kinds {
 
     fn limits(&self) -> String {
         let used_up =
-            |kind: &&Kind| sysctl(&format!("user/max_{}_namespaces", kind.limit())) == Some(0);
+            |kind: &&Kind| sysctl(&format!("user/max_{}_namespaces", kind.name())) == Some(0);
         match self.0.iter().find(used_up) {
-            Some(kind) => format!("sysctl user.max_{}_namespaces is 0", kind.limit()),
+            Some(kind) => format!("sysctl user.max_{}_namespaces is 0", kind.name()),
             None => "a limit of sysctl user.max_*_namespaces is used up, or namespaces are nested \
                      more than 32 deep"
                 .to_owned(),

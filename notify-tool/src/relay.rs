@@ -232,9 +232,13 @@ impl Source for Relay {
     fn ready(&mut self) -> Result<()> {
         let message = match self.waiting.take() {
             Some(message) => Some(message),
-            None => match self.inside.receive()? {
-                Some(received) => self.weigh(received),
-                None => None,
+            None => match self.inside.receive() {
+                Ok(Some(received)) => self.weigh(received),
+                Ok(None) => None,
+                Err(error) => {
+                    self.tell(error);
+                    None
+                }
             },
         };
         if let Some(message) = message {

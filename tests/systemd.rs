@@ -283,3 +283,25 @@ fn systemd_in_a_container() {
     // reboot(2) in a PID namespace: SIGINT stands for a halt.
     inside.halt().expect(nix::sys::signal::Signal::SIGINT, "", "");
 }
+
+/// Below the manager of an ordinary user, nothing has privileges at any time.
+#[test]
+fn a_users_own_service() {
+    let host = need!(Systemd::boot());
+    host.run("useradd --create-home --uid 4242 web");
+    host.run("systemctl start user@4242");
+    let user = |command: &str| {
+        let line = "runuser -u web -- env XDG_RUNTIME_DIR=/run/user/4242";
+        host.run(&format!("{line} {command}"))
+    };
+    user("systemctl --user start web");
+    let show =
+        |property: &str| user(&format!("systemctl --user show --value --property {property} web"));
+    assert_eq!(show("ActiveState"), "active");
+    assert_eq!(show("StatusText"), "mine, start 1");
+    let main = show("MainPID");
+    assert_eq!(host.ask(&format!("cat /proc/{main}/comm")), "notify-bridge");
+    user("systemctl --user stop web");
+    assert_eq!(show("Result"), "success");
+    assert_eq!(host.ask("find /run/user/4242 -name catena-*"), "");
+}

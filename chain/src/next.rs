@@ -236,6 +236,19 @@ impl Next {
         }
     }
 
+    /// As [`Next::exec`], for a link that has entered a running container: COMMAND is the app and
+    /// nothing else, found in the current root even if it has the name of one of our tools.
+    pub fn exec_app(mut self) -> Result<Infallible> {
+        let Some(word) = self.command.first().cloned() else {
+            return Err(Error::new("no COMMAND given"));
+        };
+        let arguments: Vec<CString> =
+            std::mem::take(&mut self.command).into_iter().map(c_string).collect::<Result<_>>()?;
+        descriptors::inherit(self.keep.iter().chain(&self.listen).copied())?;
+        self.given.restore(self.given.mask).or_fail("can't restore the signal state")?;
+        Err(exec_file(&word, &arguments, &self.environment, || Ok(())))
+    }
+
     /// One of ours: it gets the toolbox, the leash and, if it will be PID 1, a closed signal mask,
     /// since what arrives before PID 1 is ready for it would be lost (pid_namespaces(7)).
     fn exec_own(

@@ -7,6 +7,8 @@
 #![no_main]
 
 mod act;
+mod call;
+mod load;
 mod look;
 
 use std::io::Write;

@@ -28,6 +28,7 @@ pub mod cell;
 pub mod chain;
 pub mod debian;
 mod expected;
+pub mod fault;
 pub mod host;
 pub mod manager;
 pub mod need;

@@ -30,7 +30,6 @@ pub mod idmap;
 mod image;
 mod mask;
 mod mount;
-pub mod mountinfo;
 mod notify;
 mod overlay;
 mod pivot;

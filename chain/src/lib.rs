@@ -40,6 +40,7 @@ mod handover;
 mod job;
 pub mod leash;
 pub mod monitor;
+pub mod mountinfo;
 pub mod names;
 pub mod namespace;
 mod next;

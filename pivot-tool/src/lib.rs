@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use chain::procfs::Procfs;
-use chain::{LinkArgs, Next, Result, ResultExt};
+use chain::{LinkArgs, Next, PathForm, Result, ResultExt};
 use rustix::fs::OFlags;
 
 use crate::defaults::{Defaults, Dev, Kernel};
@@ -30,7 +30,6 @@ pub mod idmap;
 mod image;
 mod mask;
 mod mount;
-pub mod mountinfo;
 mod notify;
 mod overlay;
 mod pivot;
@@ -48,7 +47,12 @@ by a read-only tmpfs that holds its entries and the mountpoint.
 
 --ephemeral of a folder that has other file systems mounted below it (as / has) makes one overlay \
 for each of its top folders. A top folder with mounts below it, and each top file, is shown \
-read-only; /proc, /sys, /dev, /run and /tmp are new ones anyway, unless --no-defaults is given.";
+read-only; /proc, /sys, /dev, /run and /tmp are new ones anyway, unless --no-defaults is given. \
+In a user namespace, files whose owners it does not map can't be changed, in a copy neither; and \
+before Linux 6.6 a changed folder of ROOT can't be removed, nor a removed one made again.
+
+A /proc that is masked is no secret from a program that keeps CAP_SYS_ADMIN: let priv-drop follow, \
+or 'ns-unshare --user --mount', below which no mask can be taken off.";
 
 const HOSTS: &str = "/etc/hosts";
 const MACHINE_ID: &str = "/etc/machine-id";
@@ -143,6 +147,15 @@ pub struct FsPivot {
 }
 
 impl chain::Tool for FsPivot {
+    const PATHS: &'static [(&'static str, PathForm)] = &[
+        ("root", PathForm::ColonListWith("--overlay")),
+        ("upper", PathForm::Whole),
+        ("work", PathForm::Whole),
+        ("bind", PathForm::BeforeColon),
+        ("ro-bind", PathForm::BeforeColon),
+        ("copy-up", PathForm::BeforeColon),
+    ];
+
     fn link(&self) -> &LinkArgs {
         &self.link
     }

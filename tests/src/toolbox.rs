@@ -8,10 +8,11 @@ use std::sync::OnceLock;
 use crate::{User, scratch};
 
 /// All tools, by the names that a user types.
-pub const TOOLS: [&str; 9] = [
+pub const TOOLS: [&str; 10] = [
     "cg-enter",
     "cg-signal",
     "cg-stat",
+    "ns-enter",
     "ns-unshare",
     "fs-pivot",
     "priv-drop",

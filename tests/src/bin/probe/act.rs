@@ -10,6 +10,7 @@ use std::process::Command;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use crate::call::{self, Entry};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise, sigprocmask};
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -42,6 +43,7 @@ pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
         ("escape", [path]) => result(escape(path)),
         ("mount-flags", [path]) => mount_flags(path),
         ("become", [uid, program]) => result(become_user(number(uid), program)),
+        ("calls", [entry, last]) => calls(entry, number(last)),
         ("copy", []) => result(io::copy(&mut io::stdin(), &mut io::stdout()).map(drop)),
         _ => {
             say(&format!("the probe can't do this: {deed:?} {words:?}"));
@@ -77,6 +79,13 @@ fn result(result: io::Result<()>) -> i32 {
 fn child() -> nix::Result<ForkResult> {
     // SAFETY: the probe never has a second thread, so no lock is held at the fork.
     unsafe { fork() }
+}
+
+/// What the filters say of all system calls up to `last`.
+fn calls(entry: &OsString, last: libc::c_long) -> i32 {
+    let entry = entry.to_str().and_then(Entry::named).expect("a way into the kernel");
+    say(&call::ask_all(entry, last).join(" "));
+    0
 }
 
 fn die(signal: &OsString) -> i32 {

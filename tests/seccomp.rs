@@ -20,6 +20,14 @@ each_user![if User::can_isolate;
 const LAST: u32 = 600;
 const ENOSYS: &str = "38";
 
+/// x86_64's uretprobe and uprobe: the kernel asks no filter about them, and they do nothing for
+/// who is not probed.
+const UNASKED: [u32; 2] = [335, 336];
+
+fn is_asked(number: u32) -> bool {
+    cfg!(not(target_arch = "x86_64")) || !UNASKED.contains(&number)
+}
+
 /// What the probe finds, number by number.
 fn ask(user: User, line: &str, entry: &str) -> Vec<String> {
     let chain = Chain::new(user, line).args(["{probe}", "calls", entry]).arg(LAST.to_string());
@@ -34,6 +42,9 @@ fn as_the_model_says(user: User, options: &str, left: CapabilitySet) {
     let policy = default_policy(left);
     let line = format!("ns-unshare -- priv-drop {options} --");
     for (number, found) in (0..).zip(ask(user, &line, "native")) {
+        if !is_asked(number) {
+            continue;
+        }
         let expected = match policy.decide(&Call { number, machine: MACHINE, arguments: [0; 6] }) {
             // Held back by the probe.
             Action::Allow => ENOSYS.to_owned(),
@@ -70,7 +81,10 @@ fn without_a_filter_all_of_it_passes(user: User) {
     for entry in ["native", "i386"] {
         if entry == "native" || cfg!(target_arch = "x86_64") {
             let found = ask(user, "ns-unshare -- priv-drop --seccomp none --", entry);
-            assert!(found.iter().all(|word| word == ENOSYS), "{entry}: {found:?}");
+            let held_back = |(number, word): (u32, &String)| {
+                word == ENOSYS || entry == "native" && !is_asked(number)
+            };
+            assert!((0..).zip(&found).all(held_back), "{entry}: {found:?}");
         }
     }
 }

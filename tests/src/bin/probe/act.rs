@@ -37,6 +37,7 @@ pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
         ("escape", [path]) => result(escape(path)),
         ("mount-flags", [path]) => mount_flags(path),
         ("become", [uid, program]) => result(become_user(number(uid), program)),
+        ("push", [text]) => result(push(text)),
         ("copy", []) => result(io::copy(&mut io::stdin(), &mut io::stdout()).map(drop)),
         _ => {
             say(&format!("the probe can't do this: {deed:?} {words:?}"));
@@ -72,6 +73,17 @@ fn result(result: io::Result<()>) -> i32 {
 fn child() -> nix::Result<ForkResult> {
     // SAFETY: the probe never has a second thread, so no lock is held at the fork.
     unsafe { fork() }
+}
+
+/// Puts `text` before what is typed at the terminal on stdin, as if it had been typed there.
+fn push(text: &OsStr) -> io::Result<()> {
+    for byte in text.as_encoded_bytes() {
+        // SAFETY: TIOCSTI reads one byte during the call.
+        if unsafe { libc::ioctl(0, libc::TIOCSTI, std::ptr::from_ref(byte)) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 fn die(signal: &OsString) -> i32 {

@@ -160,7 +160,6 @@ fn the_container_sees_nothing_of_who_joins(user: User) {
         container.wait_for("ready\n");
         let init = children(container.pid())[0];
         for _ in 0..count {
-            // Nothing is executed at the end, so that the joiner is there as long as can be.
             let line = joiner.replace("{init}", &init.to_string());
             Chain::new(user, &line).run();
         }

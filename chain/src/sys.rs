@@ -81,6 +81,19 @@ pub fn set_ignored(signal: i32, ignored: bool) -> io::Result<()> {
     checked(result.into()).map(drop)
 }
 
+/// Has `signal` interrupt system calls (EINTR) and nothing else.
+pub fn interrupt_by(signal: i32) -> io::Result<()> {
+    extern "C" fn nothing(_: i32) {}
+    // SAFETY: an all-zero sigaction is valid: no flags (SA_RESTART among them), an empty mask; the
+    // handler does nothing, which is safe at any moment.
+    let result = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(i32) as libc::sighandler_t;
+        libc::sigaction(signal, &action, std::ptr::null_mut())
+    };
+    checked(result.into()).map(drop)
+}
+
 /// The calling thread's signal mask, all 64 bits (libc's wrapper hides signals 32 and 33).
 pub fn signal_mask() -> io::Result<u64> {
     mask_call(None)

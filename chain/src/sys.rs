@@ -493,9 +493,11 @@ pub fn receive(
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(control) as _;
     let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // The C libraries differ in this type's layout; the kernel knows one.
     // SAFETY: the buffers that `message` names are exclusively borrowed with those lengths.
-    let length =
-        checked(unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, flags) } as libc::c_long)?;
+    let length = checked(unsafe {
+        libc::syscall(libc::SYS_recvmsg, socket.as_raw_fd(), &raw mut message, flags)
+    })?;
     Ok(Datagram {
         length: length as usize,
         control: message.msg_controllen as usize,

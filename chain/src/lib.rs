@@ -29,6 +29,7 @@
 #![deny(unsafe_code)]
 
 pub mod accounts;
+mod act;
 mod descendants;
 pub mod descriptors;
 pub mod environment;
@@ -57,7 +58,8 @@ mod tool;
 pub mod toolbox;
 mod words;
 
-pub use error::{Errno, Error, Result, ResultExt};
+pub use act::{Act, act};
+pub use error::{Errno, Error, Quoted, Result, ResultExt};
 pub use fork::{Fork, Role};
 pub use job::Lead;
 pub use monitor::Monitor;

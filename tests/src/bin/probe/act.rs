@@ -16,11 +16,16 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, Uid, chdir, chroot, fchdir, fork, pause, setresuid, setsid};
 
+use crate::load;
+
 /// Does `deed`; gives the exit status.
 pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
     match (deed.to_str().unwrap_or_default(), words) {
         ("exit", [status]) => number(status),
         ("die", [signal]) => die(signal),
+        ("spin", [time]) => load::spin(number(time)),
+        ("huge", [pages]) => load::huge(number(pages)),
+        ("read-direct", [path, bytes]) => load::read_direct(path, number(bytes)),
         ("eat", [bytes]) => eat(number(bytes)),
         ("fork", [count]) => fork_many(number(count)),
         ("orphans", [count]) => orphans(number(count)),
@@ -51,7 +56,7 @@ fn number<N: FromStr>(word: &OsString) -> N {
 }
 
 /// Writes a line that is read at once.
-fn say(line: &str) {
+pub fn say(line: &str) {
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }

@@ -7,6 +7,7 @@
 #![no_main]
 
 mod act;
+mod load;
 mod look;
 
 use std::io::Write;

@@ -1,7 +1,8 @@
 //! `bench`: measures the tools beside others of their kind. See docs/performance.md.
 //!
-//!     bench [--quick] [--tools FOLDER] [--json FILE] [--svg FILE] [SUITE...]
+//!     bench [--quick] [--live COUNT] [--tools FOLDER] [--json FILE] [--svg FILE] [SUITE...]
 
+mod live;
 mod measure;
 mod place;
 mod report;
@@ -24,6 +25,8 @@ const ORDINARY: u32 = 4242;
 #[derive(Debug, Default)]
 struct Arguments {
     quick: bool,
+    /// How many containers live at once.
+    live: Option<usize>,
     tools: Option<PathBuf>,
     json: Option<PathBuf>,
     svg: Option<PathBuf>,
@@ -45,7 +48,8 @@ fn main() -> Result<()> {
     let rounds = if arguments.quick { 20 } else { 150 };
     let mut results = Map::new();
     for name in suites::NAMES {
-        let chosen = arguments.suites.is_empty() || arguments.suites.iter().any(|s| s == name);
+        let all = arguments.suites.is_empty() && arguments.live.is_none();
+        let chosen = all || arguments.suites.iter().any(|s| s == name);
         if !chosen {
             continue;
         }
@@ -62,6 +66,10 @@ fn main() -> Result<()> {
         };
         results.insert(name.to_owned(), result);
     }
+    let live = match arguments.live {
+        Some(count) => live::measure(&suites::suite("net", &place)?.contenders, count),
+        None => Vec::new(),
+    };
     if arguments.place.is_some() {
         println!("{}", Value::Object(results));
         return Ok(());
@@ -70,7 +78,7 @@ fn main() -> Result<()> {
         std::fs::write(file, report::to_svg(&results))?;
     }
     if let Some(file) = &arguments.json {
-        let whole = json!({"machine": machine(), "suites": results});
+        let whole = json!({"machine": machine(), "suites": results, "live": live});
         std::fs::write(file, serde_json::to_string_pretty(&whole)? + "\n")?;
     }
     Ok(())
@@ -83,6 +91,10 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Arguments> {
             || words.next().ok_or_else(|| Error::other(format!("{word:?} needs a value")));
         match word.to_str() {
             Some("--quick") => arguments.quick = true,
+            Some("--live") => {
+                let count = value()?.into_string().ok().and_then(|count| count.parse().ok());
+                arguments.live = Some(count.ok_or_else(|| Error::other("--live takes a number"))?);
+            }
             Some("--tools") => arguments.tools = Some(value()?.into()),
             Some("--json") => arguments.json = Some(value()?.into()),
             Some("--svg") => arguments.svg = Some(value()?.into()),

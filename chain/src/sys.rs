@@ -1,11 +1,16 @@
 //! The system calls that neither `nix` nor `rustix` offers in a safe form, and nothing else: the
 //! only unsafe code of the project.
 
+mod arena;
+
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU8, Ordering};
+
+#[global_allocator]
+static ARENA: arena::Arena = arena::Arena::new();
 
 /// What the process was given before Rust's runtime changed it: the runtime ignores SIGPIPE and
 /// opens /dev/null on a closed 0, 1 or 2.

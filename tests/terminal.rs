@@ -1,6 +1,6 @@
 //! What a person at a terminal sees: a container is one job of the shell that started it.
 
-use catena_tests::shell::SHELLS;
+use catena_tests::interactive::SHELLS;
 use catena_tests::terminal::Terminal;
 use catena_tests::{Chain, Shell, User, each_user, need};
 use nix::sys::signal::{Signal, kill};

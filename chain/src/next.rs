@@ -188,6 +188,20 @@ impl Next {
         Ok(numbers)
     }
 
+    /// Takes descriptor `number`, which the command line names, for this link: the app doesn't
+    /// get it.
+    pub fn take(&mut self, number: RawFd) -> Result<OwnedFd> {
+        let leash = self.leash.as_ref().map(AsRawFd::as_raw_fd);
+        let taken = leash == Some(number) || self.toolbox.descriptor() == Some(number);
+        if number < 3 || taken || self.listen.contains(&number) {
+            return Err(Error::new("can't use descriptor")
+                .object(number.to_string())
+                .reason("it has another use in this chain"));
+        }
+        self.keep.retain(|kept| *kept != number);
+        sys::adopt(number).or_fail_on("can't use descriptor", number.to_string())
+    }
+
     /// The folder that the next link is executed from, if it is one of ours: for a rule that is
     /// to let it through.
     pub fn own_folder(&self) -> Result<Option<OwnedFd>> {

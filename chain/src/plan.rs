@@ -127,6 +127,9 @@ impl Plan {
 /// Whether `bytes`, the beginning of some data, may be the beginning of a plan. Too few bytes to
 /// tell count as "may".
 pub fn may_begin(bytes: &[u8]) -> bool {
+    if !bytes.is_empty() && bytes.iter().all(u8::is_ascii_whitespace) {
+        return false;
+    }
     let bytes: Vec<u8> = bytes
         .iter()
         .copied()
@@ -337,7 +340,17 @@ mod tests {
 
     #[test]
     fn beginning() {
-        assert!(may_begin(b"") && may_begin(b" {\"cat") && may_begin(b"{ \"catena\" : 1"));
-        assert!(!may_begin(b"hello") && !may_begin(b"{\"cats\"") && !may_begin(b"\x1f"));
+        assert!(
+            may_begin(b"")
+                && may_begin(b" {")
+                && may_begin(b"{\"cat")
+                && may_begin(b"{ \"catena\" : 1")
+        );
+        assert!(
+            !may_begin(b"\n")
+                && !may_begin(b"hello")
+                && !may_begin(b"{\"cats\"")
+                && !may_begin(b"\x1f")
+        );
     }
 }

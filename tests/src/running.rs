@@ -82,6 +82,11 @@ impl Running {
         self.cell.as_ref().expect("cgroups can be made").processes()
     }
 
+    /// What it has written to stderr so far, as far as was waited for.
+    pub fn stderr(&self) -> String {
+        self.stderr.lossy()
+    }
+
     /// Sends a signal to the process that was started.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
@@ -120,6 +125,15 @@ impl Running {
         while !true_at_last() {
             assert!(Instant::now() < self.end, "too late: {what}\n{}", self.so_far());
             std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until it has ended by itself or `true_at_last` says so, asking again and again.
+    #[track_caller]
+    pub fn wait_until_over_or(&mut self, what: &str, mut true_at_last: impl FnMut(&Self) -> bool) {
+        while self.ended.is_none() && !true_at_last(self) {
+            assert!(Instant::now() < self.end, "too late: {what}\n{}", self.so_far());
+            self.step(Instant::now() + Duration::from_millis(2), true);
         }
     }
 

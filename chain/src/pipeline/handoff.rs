@@ -18,8 +18,9 @@ use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use crate::error::{Error, Result, ResultExt};
-use crate::pipeline::holders::{self, Holder, Kind};
+use crate::pipeline::holders::{self, Holder};
 use crate::pipeline::peek;
+use crate::pipeline::process::{self, Kind, READY};
 use crate::pipeline::upstream::Upstream;
 use crate::plan::{self, Plan};
 use crate::sys;
@@ -42,7 +43,7 @@ pub fn take(upstream: &Upstream) -> Result<Plan> {
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).or_fail(what)?;
     // From here on the id means the process that is looked at once more, or none.
     let linked = holders::link_of(upstream.pid, 1).as_deref() == Some(upstream.link.as_os_str());
-    if holders::kind_of(upstream.pid) != Kind::Ready || !linked {
+    if process::kind_of(upstream.pid) != Kind::Ready || !linked {
         return Err(Error::new("the stage before this one ended without handing its plan over"));
     }
     let filter = Filter { pid: upstream.pid, pidfd };
@@ -147,7 +148,7 @@ impl Offer {
         sys::place(memfd.into(), PLAN_FD).or_fail(what)?;
         sys::place(done.try_clone().or_fail(what)?, DONE_FD).or_fail(what)?;
         sys::allow_descriptor_access().or_fail(what)?;
-        let name = CString::new(holders::READY).expect("the name has no NUL");
+        let name = CString::new(READY).expect("the name has no NUL");
         rustix::thread::set_name(&name).or_fail(what)?;
         Ok(Offer { text, written: 0, link, done, closed: false })
     }

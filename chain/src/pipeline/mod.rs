@@ -2,7 +2,9 @@
 
 mod handoff;
 mod holders;
+mod origin;
 mod peek;
+mod process;
 mod upstream;
 
 use std::ffi::OsStr;

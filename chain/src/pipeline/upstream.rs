@@ -4,15 +4,16 @@
 //! stages before it. So a plan is taken from nobody but a process that is shown to be a filter of
 //! ours, and what can't be decided ends in a refusal, never in a guess.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FileType, fstat};
 
 use crate::error::{Error, Result, ResultExt};
-use crate::pipeline::holders::{self, Holder, Kind};
-use crate::pipeline::peek;
+use crate::pipeline::origin::{self, Origin, Origins};
+use crate::pipeline::process::{self, Kind};
+use crate::pipeline::{holders, peek};
 use crate::plan;
 use crate::sys;
 use crate::tool::print_warning;
@@ -25,8 +26,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LAST_PAUSE: Duration = Duration::from_millis(100);
 /// After this long a person wants to know what is being waited for.
 const SILENCE: Duration = Duration::from_secs(1);
-/// How many programs between a filter of ours and this one are looked through.
-const DEPTH: usize = 8;
 
 /// A filter of ours that writes to this process's standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,10 +49,11 @@ pub fn find() -> Result<Option<Upstream>> {
             .object("/proc/self/fd/0")
             .hint("a procfs at /proc shows it; --no-plan goes without")
     })?;
-    Search { stdin, link, seen_ours: false }.run()
+    Search { stdin, link, suspects: Vec::new(), handed_on: false }.run()
 }
 
 /// What one look at /proc tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     /// A filter of ours, its plan complete.
     Plan(u32),
@@ -65,8 +65,10 @@ enum Verdict {
 struct Search {
     stdin: BorrowedFd<'static>,
     link: OsString,
-    /// One of our tools has been seen to write here.
-    seen_ours: bool,
+    /// Writers that may be a stage and have not yet shown that they are none.
+    suspects: Vec<u32>,
+    /// A program that is not ours has been seen to read from a filter of ours and to write here.
+    handed_on: bool,
 }
 
 impl Search {
@@ -81,19 +83,15 @@ impl Search {
             }
             let seen =
                 peek::peek(self.stdin, ENOUGH).or_fail_on("can't look at", "standard input")?;
-            if !plan::may_begin(&seen.bytes) {
-                return Ok(None);
-            }
             if !seen.bytes.is_empty() {
-                // A filter says that it is one before it writes: look once more for one.
-                return match self.verdict() {
-                    Verdict::Plan(pid) => Ok(Some(Upstream { pid, link: self.link })),
-                    _ => Err(not_shown()),
-                };
+                return self.judge_bytes(&seen.bytes);
             }
             match verdict {
+                Verdict::NoPlan if self.suspects.iter().any(|pid| process::is_over(*pid)) => {
+                    return Err(ended());
+                }
                 Verdict::NoPlan => return Ok(None),
-                _ if seen.ended => return self.ended(),
+                _ if seen.ended => return self.judge_end(),
                 _ => {}
             }
             if !told && started.elapsed() >= SILENCE {
@@ -110,72 +108,77 @@ impl Search {
     }
 
     fn verdict(&mut self) -> Verdict {
-        match self.judge(&holders::relatives()) {
+        // Who has run another exec since is no stage; who has ended is one that failed.
+        self.suspects.retain(|&pid| {
+            process::is_over(pid)
+                || process::kind_of(pid) != Kind::Foreign
+                || process::mentions_a_tool(pid)
+        });
+        let relatives = holders::relatives();
+        match self.judge(origin::writers(&relatives, &self.link)) {
             Some(Verdict::Undecided) | None => {
-                self.judge(&holders::everybody()).unwrap_or_else(|| self.judge_hidden())
+                let everybody = origin::writers(&holders::everybody(), &self.link);
+                self.judge(everybody).unwrap_or_else(judge_hidden)
             }
             Some(verdict) => verdict,
         }
     }
 
-    /// `None` if none of the candidates has the pipe.
-    fn judge(&mut self, candidates: &[u32]) -> Option<Verdict> {
-        let found = holders::holders(candidates, &self.link);
-        let is_filter = |holder: &&Holder| {
-            holder.kind == Kind::Ready
-                && holders::link_of(holder.pid, 1).as_deref() == Some(self.link.as_os_str())
-        };
-        if let Some(filter) = found.iter().find(is_filter) {
-            return Some(Verdict::Plan(filter.pid));
+    /// `None` if nobody is seen to write.
+    fn judge(&mut self, writers: Origins) -> Option<Verdict> {
+        for pid in writers.suspects {
+            if !self.suspects.contains(&pid) {
+                self.suspects.push(pid);
+            }
         }
-        let parent = std::os::unix::process::parent_id();
-        let writers: Vec<&Holder> = found.iter().filter(|holder| holder.writes).collect();
-        let may_be_ours = |kind| matches!(kind, Kind::Ready | Kind::Ours | Kind::LooksLikeOurs);
-        if writers.iter().any(|writer| may_be_ours(writer.kind)) {
-            self.seen_ours = true;
-            return Some(Verdict::Undecided);
-        }
-        let decided = |writer: &&&Holder| writer.kind == Kind::Foreign || writer.pid == parent;
-        if writers.iter().any(|writer| !decided(&writer)) {
-            return Some(Verdict::Undecided);
-        }
-        let hands_on = |writer: &&Holder| hands_on_a_plan(writer.pid, candidates, DEPTH);
-        match writers.iter().any(hands_on) {
-            _ if writers.is_empty() => None,
+        self.handed_on |= writers.found.contains(&Origin::HandedOn);
+        let plan = writers.found.iter().find_map(|origin| match origin {
+            Origin::Filter(pid) => Some(Verdict::Plan(*pid)),
+            _ => None,
+        });
+        plan.or_else(|| match writers.found.iter().any(|origin| *origin != Origin::Stranger) {
+            _ if writers.found.is_empty() => None,
             true => Some(Verdict::Undecided),
             false => Some(Verdict::NoPlan),
-        }
+        })
     }
 
-    /// Nobody is seen to hold the other end. A parent that hides its descriptors, and is this
-    /// user's, is taken to.
-    fn judge_hidden(&self) -> Verdict {
-        match holders::is_hidden_of_same_user(std::os::unix::process::parent_id()) {
-            true => Verdict::NoPlan,
-            false => Verdict::Undecided,
+    fn judge_bytes(mut self, bytes: &[u8]) -> Result<Option<Upstream>> {
+        if !self.handed_on && !plan::may_begin(bytes) {
+            return Ok(None);
+        }
+        // A filter says that it is one before it writes: look once more for one.
+        match self.verdict() {
+            Verdict::Plan(pid) => Ok(Some(Upstream { pid, link: self.link })),
+            _ => Err(not_shown()),
         }
     }
 
     /// The pipe was empty and every writer gone before it could be seen who they were. Where a
     /// shell may have put a stage of ours before this one, that stage may have been killed.
-    fn ended(self) -> Result<Option<Upstream>> {
-        if !self.seen_ours && !self.is_first_reader_of_a_shell() {
-            return Ok(None);
-        }
-        Err(Error::new("standard input ended without a plan")
-            .reason("a stage before this one in the pipe may have failed")
-            .hint("--no-plan if no stage of Catena stands before it"))
+    fn judge_end(self) -> Result<Option<Upstream>> {
+        let relatives = holders::relatives();
+        let suspicious = self.handed_on
+            || !self.suspects.is_empty()
+            || relatives.iter().any(|pid| process::is_dead_tool(*pid))
+            || self.is_first_reader_of_a_shell();
+        if suspicious { Err(ended()) } else { Ok(None) }
     }
 
     /// Whether it was a shell that put this process, or a program that runs it, behind the pipe.
     /// A shell's own standard input, handed on to its commands, is no pipe of that kind.
     fn is_first_reader_of_a_shell(&self) -> bool {
+        let mut link = self.link.clone();
         let mut reader = std::process::id();
-        while let Some(parent) = holders::parent_of(reader) {
-            if holders::link_of(parent, 0).as_deref() != Some(self.link.as_os_str()) {
-                return holders::is_shell(parent);
-            }
-            if holders::is_shell(parent) {
+        while let Some(parent) = process::parent_of(reader) {
+            let above = holders::link_of(parent, 0);
+            if above.as_ref() != Some(&link) {
+                match above.filter(|_| holders::reads_a_pipe(parent)) {
+                    // It relays its own input to the tool that it runs.
+                    Some(above) if process::names_a_tool(parent) => link = above,
+                    _ => return process::is_shell(parent),
+                }
+            } else if process::is_shell(parent) && !process::is_fresh_copy(parent) {
                 return false;
             }
             reader = parent;
@@ -184,22 +187,19 @@ impl Search {
     }
 }
 
-/// Whether program `pid` reads, by however many others, from a stage of ours, as jq(1), tee(1) and
-/// cat(1) do between two of them.
-fn hands_on_a_plan(pid: u32, candidates: &[u32], depth: usize) -> bool {
-    let Some(link) = holders::link_of(pid, 0).filter(is_pipe) else { return false };
-    let found = holders::holders(candidates, &link);
-    found.iter().filter(|holder| holder.pid != pid).any(|holder| match holder.kind {
-        Kind::Ready | Kind::Ours | Kind::LooksLikeOurs => true,
-        Kind::NotYetExecuted => holder.writes,
-        Kind::Foreign => {
-            holder.writes && depth > 0 && hands_on_a_plan(holder.pid, candidates, depth - 1)
-        }
-    })
+/// Nobody is seen to hold the other end. A parent that hides its descriptors, and is this user's,
+/// is taken to.
+fn judge_hidden() -> Verdict {
+    match process::is_hidden_of_same_user(std::os::unix::process::parent_id()) {
+        true => Verdict::NoPlan,
+        false => Verdict::Undecided,
+    }
 }
 
-fn is_pipe(link: &OsString) -> bool {
-    AsRef::<OsStr>::as_ref(link).to_str().is_some_and(|link| link.starts_with("pipe:"))
+fn ended() -> Error {
+    Error::new("standard input ended without a plan")
+        .reason("a stage before this one in the pipe may have failed")
+        .hint("--no-plan if no stage of Catena stands before it")
 }
 
 fn not_shown() -> Error {

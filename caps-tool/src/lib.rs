@@ -17,7 +17,7 @@ use std::convert::Infallible;
 use std::io::Write;
 use std::path::PathBuf;
 
-use chain::{Error, LinkArgs, Next, Result, ResultExt};
+use chain::{Error, LinkArgs, Next, PathForm, Result, ResultExt};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use capability::Wanted;
@@ -126,6 +126,9 @@ pub struct PrivDrop {
 }
 
 impl chain::Tool for PrivDrop {
+    const PATHS: &'static [(&'static str, PathForm)] =
+        &[("seccomp", PathForm::Unless(&["default", "none"])), ("seccomp_bpf", PathForm::Whole)];
+
     fn link(&self) -> &LinkArgs {
         &self.link
     }

@@ -13,8 +13,10 @@ pub enum PathForm {
     Whole,
     /// A path, then `:` and something else.
     BeforeColon,
-    /// Paths with `:` between them.
-    ColonList,
+    /// Paths with `:` between them, if this option is given; else the whole value is one.
+    ColonListIf(&'static str),
+    /// The whole value is one path, if it is none of these words.
+    Unless(&'static [&'static str]),
 }
 
 /// The words without the options called `dropped` (clap's ids) and their values, and with the
@@ -26,6 +28,9 @@ pub fn rewrite(
     paths: &[(&str, PathForm)],
     folder: Option<&Path>,
 ) -> Vec<OsString> {
+    let given = |id: &str| {
+        words.iter().any(|word| matches!(Owner::of(command, word), Owner::Option { arg, .. } if arg.get_id() == id))
+    };
     let mut kept = Vec::new();
     let mut words = words.iter();
     let mut positional = command.get_positionals();
@@ -47,6 +52,9 @@ pub fn rewrite(
         }
         let form = paths.iter().find(|(name, _)| *name == id).map(|(_, form)| *form);
         let absolute = |value: &OsStr| match (form, folder) {
+            (Some(PathForm::ColonListIf(id)), Some(folder)) if !given(id) => {
+                make_absolute(value, PathForm::Whole, folder)
+            }
             (Some(form), Some(folder)) => make_absolute(value, form, folder),
             _ => value.to_owned(),
         };
@@ -108,22 +116,49 @@ impl<'a> Owner<'a> {
     }
 }
 
+/// The value with its paths absolute. Where `:` separates, a backslash takes that meaning off it.
 fn make_absolute(value: &OsStr, form: PathForm, folder: &Path) -> OsString {
-    let absolute = |path: &[u8]| match path {
+    let absolute = |folder: &OsStr, path: &[u8]| match path {
         [] => Vec::new(),
-        path => folder.join(OsStr::from_bytes(path)).into_os_string().into_vec(),
+        path => Path::new(folder).join(OsStr::from_bytes(path)).into_os_string().into_vec(),
     };
     let bytes = value.as_bytes();
-    let parts: Vec<Vec<u8>> = match form {
-        PathForm::Whole => vec![absolute(bytes)],
-        PathForm::ColonList => bytes.split(|&byte| byte == b':').map(absolute).collect(),
-        PathForm::BeforeColon => {
-            let mut parts = bytes.splitn(2, |&byte| byte == b':');
-            let first = parts.next().map(absolute);
-            first.into_iter().chain(parts.map(<[u8]>::to_vec)).collect()
+    let most = match form {
+        PathForm::Unless(words) if words.iter().any(|word| value == *word) => {
+            return value.to_owned();
         }
+        PathForm::Whole | PathForm::Unless(_) => {
+            return OsString::from_vec(absolute(folder.as_os_str(), bytes));
+        }
+        PathForm::BeforeColon => 1,
+        PathForm::ColonListIf(_) => usize::MAX,
     };
+    let folder = escape(folder);
+    let parts = split(bytes).into_iter().enumerate();
+    let parts: Vec<Vec<u8>> = parts
+        .map(|(index, part)| if index < most { absolute(&folder, part) } else { part.to_vec() })
+        .collect();
     OsString::from_vec(parts.join(&b':'))
+}
+
+/// The parts between the colons that no backslash stands before.
+fn split(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut escaped = false;
+    let is_separator = |byte: &u8| {
+        let separates = *byte == b':' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        separates
+    };
+    bytes.split(is_separator).collect()
+}
+
+/// A path as it is written where `:` separates.
+fn escape(path: &Path) -> OsString {
+    let escaped = path.as_os_str().as_bytes().iter().flat_map(|&byte| match byte {
+        b':' | b'\\' => vec![b'\\', byte],
+        _ => vec![byte],
+    });
+    OsString::from_vec(escaped.collect())
 }
 
 #[cfg(test)]
@@ -151,8 +186,8 @@ mod tests {
         let words: Vec<OsString> = words.iter().map(Into::into).collect();
         let paths = [
             ("bind", PathForm::BeforeColon),
-            ("overlay", PathForm::ColonList),
-            ("root", PathForm::Whole),
+            ("overlay", PathForm::Unless(&["none"])),
+            ("root", PathForm::ColonListIf("mount")),
         ];
         let command = <Args as clap::CommandFactory>::command();
         rewrite(&command, &words, &["plan", "print"], &paths, Some(Path::new("/here")))
@@ -169,16 +204,28 @@ mod tests {
     #[test]
     fn paths_become_absolute_wherever_the_value_stands() {
         assert_eq!(
-            rewritten(&["--bind", "a:/b", "--bind=c:/d:ro", "-mbe:/f", "--overlay", "l:/m", "./r"]),
+            rewritten(&[
+                "--bind",
+                "a:/b",
+                "--bind=c:/d:ro",
+                "-be:/f",
+                "--overlay",
+                "none",
+                "./r:s"
+            ]),
             [
                 "--bind",
                 "/here/a:/b",
                 "--bind=/here/c:/d:ro",
-                "-mb/here/e:/f",
+                "-b/here/e:/f",
                 "--overlay",
-                "/here/l:/m",
-                "/here/./r"
+                "none",
+                "/here/./r:s"
             ]
         );
+        assert_eq!(rewritten(&["-m", r"r:/s\:t:u"]), ["-m", r"/here/r:/s\:t:/here/u"]);
+        let folder = Path::new("/a:b");
+        let value = make_absolute("c:/d".as_ref(), PathForm::BeforeColon, folder);
+        assert_eq!(value, r"/a\:b/c:/d");
     }
 }

@@ -9,7 +9,7 @@ mod place;
 use std::convert::Infallible;
 use std::os::fd::AsFd;
 
-use chain::{Fork, LinkArgs, Next, Result, Role, Tool};
+use chain::{Fork, LinkArgs, Next, PathForm, Result, Role, Tool};
 
 pub use self::args::{CgEnter, parse_parent};
 use self::cell::Cell;
@@ -18,6 +18,8 @@ use crate::group::{Group, explain_entry};
 use crate::prune;
 
 impl Tool for CgEnter {
+    const PATHS: &'static [(&'static str, PathForm)] = &[("status_file", PathForm::Whole)];
+
     fn link(&self) -> &LinkArgs {
         &self.link
     }

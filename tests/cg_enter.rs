@@ -202,7 +202,9 @@ fn memory_beyond_the_limit_kills(user: User) {
     eat("{probe}").expect(0, "full\n", "");
     eat("cg-enter --memory-max 400M -- {probe}").expect(0, "full\n", "");
     eat("cg-enter --memory-max 32M --name web -- {probe}").expect(Signal::SIGKILL, "", any());
-    eat("cg-enter --memory-max 32M -- {probe}").expect(Signal::SIGKILL, "", any());
+    let said = "cg-enter: ran out: 'catena.*': out of memory at the limit of 33554432 bytes, \
+                1 process killed\n";
+    eat("cg-enter --memory-max 32M -- {probe}").expect(Signal::SIGKILL, "", like(said));
 }
 
 fn forks_beyond_the_limit_fail(user: User) {
@@ -210,7 +212,9 @@ fn forks_beyond_the_limit_fail(user: User) {
     let fork = |line: &str| Chain::new(user, line).args(["fork", "20"]).run();
     fork("{probe}").expect(0, "20 enough\n", "");
     fork("cg-enter --pids-max 8 --name web -- {probe}").expect(0, "7 EAGAIN\n", "");
-    fork("cg-enter --pids-max 8 -- {probe}").expect(0, "7 EAGAIN\n", "");
+    // Its monitor is there at the end to say why.
+    let reason = like("cg-enter: ran out: 'catena.*': pids.max refused 1 fork\n");
+    fork("cg-enter --pids-max 8 -- {probe}").expect(0, "7 EAGAIN\n", reason);
 }
 
 fn a_populated_cgroup_is_refused(user: User) {

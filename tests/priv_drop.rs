@@ -207,7 +207,8 @@ fn more_than_is_there_is_refused(user: User) {
     // The second can't take back what the first gave away.
     let line = "ns-unshare -- priv-drop --caps +NET_RAW -- priv-drop --caps +SYS_ADMIN -- {probe}";
     Chain::new(user, line).run().expect(125, "", like("priv-drop: *"));
-    let line = "ns-unshare -- priv-drop --caps oci -- priv-drop --caps +KILL -- {probe}";
+    let line =
+        "ns-unshare -- priv-drop --caps oci -- priv-drop --keyring keep --caps +KILL -- {probe}";
     assert_eq!(Chain::new(user, line).see().capabilities.effective, mask(&[5]));
 }
 

@@ -15,7 +15,6 @@ mod user;
 
 use std::convert::Infallible;
 use std::io::Write;
-use std::path::PathBuf;
 
 use chain::{Error, LinkArgs, Next, PathForm, Result, ResultExt};
 use rustix::thread::{CapabilitySet, capabilities};
@@ -25,14 +24,14 @@ use drop::Target;
 use label::Label;
 use landlock::{LandlockArgs, Rules};
 use rlimit::Limit;
-use seccomp::{Choice, Filters};
+use seccomp::{Choice, Filters, Source};
 use securebits::SecureBits;
 use settings::{Keyring, Umask, give_standard_io, set_nice, set_oom_score_adj};
 use user::{Name, User, resolve_group};
 
 /// Drop privileges, for COMMAND and all that it starts: no_new_privs is always set
 #[derive(Debug, clap::Parser)]
-#[command(name = "priv-drop", version, mut_arg("command", |arg| arg.required(false)))]
+#[command(name = "priv-drop", version)]
 pub struct PrivDrop {
     /// Become this user and group; names are those of the current root's files
     #[arg(long, value_name = "UID|NAME[:GID|NAME]")]
@@ -56,12 +55,12 @@ pub struct PrivDrop {
     caps: Wanted,
 
     /// The seccomp filter: default, none, or a profile in OCI or Moby form [default: default]
-    #[arg(long, value_name = "default|none|FILE")]
+    #[arg(long, value_name = "default|none|FILE|fd:N")]
     seccomp: Option<Choice>,
 
     /// Load this compiled filter; in place of the default one, beside one named with --seccomp
-    #[arg(long, value_name = "FILE")]
-    seccomp_bpf: Option<PathBuf>,
+    #[arg(long, value_name = "FILE|fd:N")]
+    seccomp_bpf: Option<Source>,
 
     /// Let the kernel's log tell of what the filters refuse
     #[arg(long)]
@@ -141,9 +140,9 @@ impl chain::Tool for PrivDrop {
         self.report.then(print)
     }
 
-    fn run(self, next: Next) -> Result<Infallible> {
+    fn run(self, mut next: Next) -> Result<Infallible> {
         let target = self.target()?;
-        let filters = self.filters(target.capabilities)?;
+        let filters = self.filters(target.capabilities, &mut next)?;
         let landlock = self.landlock.prepare(&next)?;
         self.set_what_needs_privilege(&target)?;
         next.change_credentials(|| target.become_it())?;
@@ -198,15 +197,16 @@ impl PrivDrop {
         }
     }
 
-    fn filters(&self, left: CapabilitySet) -> Result<Filters> {
+    fn filters(&self, left: CapabilitySet, next: &mut Next) -> Result<Filters> {
         let mut filters = Filters::default();
         let unless_compiled = match &self.seccomp_bpf {
             None => Choice::Default,
             Some(_) => Choice::None,
         };
-        filters.add_profile(self.seccomp.as_ref().unwrap_or(&unless_compiled), left)?;
-        if let Some(path) = &self.seccomp_bpf {
-            filters.add_compiled(path)?;
+        let choice = self.seccomp.as_ref().unwrap_or(&unless_compiled);
+        filters.add_profile(choice, left, next)?;
+        if let Some(source) = &self.seccomp_bpf {
+            filters.add_compiled(source, next)?;
         }
         if self.no_nested_userns {
             filters.add_no_user_namespaces()?;

@@ -1,6 +1,5 @@
 //! One open cgroup: everything is done relative to its descriptor.
 
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,9 @@ use rustix::fs::{
 };
 use rustix::process::{Gid, Uid};
 
+use crate::bytes;
 use crate::position::Version;
+use crate::usage::Counters;
 
 /// What helps where the kernel or the host's owner does not let us have a cgroup.
 const DELEGATE: &str = "a cgroup that is yours is needed; below systemd this makes one: \
@@ -23,6 +24,8 @@ pub struct Group {
     fd: OwnedFd,
     /// Which interface files it has.
     pub version: Version,
+    /// What a v1 hierarchy counts.
+    legacy: Counters,
     /// For messages.
     pub path: PathBuf,
 }
@@ -31,9 +34,14 @@ const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 impl Group {
-    /// Takes an open folder of a cgroup file system.
-    pub fn new(fd: OwnedFd, version: Version, path: PathBuf) -> Self {
-        Group { fd, version, path }
+    /// Takes an open folder of a cgroup file system; `controllers` are those of a v1 hierarchy.
+    pub fn new(fd: OwnedFd, version: Version, controllers: &[String], path: PathBuf) -> Self {
+        let legacy = Counters::new(version, controllers.iter().map(String::as_str));
+        Group { fd, version, legacy, path }
+    }
+
+    fn sibling(&self, fd: OwnedFd, path: PathBuf) -> Group {
+        Group { fd, version: self.version, legacy: self.legacy, path }
     }
 
     /// Opens the cgroup at `way`, not outside of this one.
@@ -47,7 +55,7 @@ impl Group {
         let fd =
             rustix::io::retry_on_intr(|| openat2(&self.fd, way, FOLDER, Mode::empty(), resolve))
                 .or_fail_on("can't open the cgroup", &path)?;
-        Ok(Group { fd, version: self.version, path })
+        Ok(self.sibling(fd, path))
     }
 
     /// Opens the cgroup `name` in this one.
@@ -55,13 +63,24 @@ impl Group {
         let path = self.path.join(name);
         let fd = openat(&self.fd, name, FOLDER, Mode::empty())
             .or_fail_on("can't open the cgroup", &path)?;
-        Ok(Group { fd, version: self.version, path })
+        Ok(self.sibling(fd, path))
     }
 
-    /// Makes the cgroup `name` in this one; `None` if there is one.
+    /// As [`Group::open`]; `None` if there is no such cgroup.
+    pub fn open_if_there(&self, name: &str) -> Result<Option<Group>> {
+        match self.open(name) {
+            Ok(group) => Ok(Some(group)),
+            Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the cgroup `name` in this one; `None` if another process was faster: it is there
+    /// already, or gone again.
     pub fn make(&self, name: &str) -> Result<Option<Group>> {
         match mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
-            Ok(()) => self.open(name).map(Some),
+            // Whoever removes leftovers may have been there already.
+            Ok(()) => self.open_if_there(name),
             Err(rustix::io::Errno::EXIST) => Ok(None),
             Err(errno) => Err(explain(
                 Error::new("can't make the cgroup").object(self.path.join(name)).because(errno),
@@ -145,10 +164,9 @@ impl Group {
 
     /// As [`Group::read`], with the kernel's number as the error.
     pub fn try_read(&self, file: &str) -> Result<String, Errno> {
-        let mut text = String::new();
-        std::fs::File::from(self.file(file, OFlags::RDONLY)?).read_to_string(&mut text).map_err(
-            |error| Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EILSEQ as i32)),
-        )?;
+        let fd = self.file(file, OFlags::RDONLY)?;
+        let bytes = bytes::all(fd).map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
+        let mut text = String::from_utf8(bytes).map_err(|_| Errno::EILSEQ)?;
         text.truncate(text.trim_end_matches('\n').len());
         Ok(text)
     }
@@ -172,6 +190,26 @@ impl Group {
             .map_err(|errno| Errno::from_raw(errno.raw_os_error()))
     }
 
+    /// What it counts.
+    pub fn counters(&self) -> Counters {
+        self.counters_in("cgroup.controllers")
+    }
+
+    /// What the cgroups in it count.
+    pub fn counters_below(&self) -> Counters {
+        self.counters_in("cgroup.subtree_control")
+    }
+
+    fn counters_in(&self, file: &str) -> Counters {
+        match self.version {
+            Version::V1 => self.legacy,
+            Version::V2 => {
+                let controllers = self.try_read(file).unwrap_or_default();
+                Counters::new(Version::V2, controllers.split_ascii_whitespace())
+            }
+        }
+    }
+
     /// The processes in it, those below not counted. One that this PID namespace doesn't show is 0.
     pub fn processes(&self) -> Result<Vec<i32>> {
         let text = self.read("cgroup.procs")?;
@@ -188,11 +226,10 @@ impl Group {
             return Ok(true);
         }
         for name in self.children()? {
-            match self.open(&name) {
-                Ok(child) if child.is_populated()? => return Ok(true),
-                Ok(_) => {}
-                Err(error) if error.errno() == Some(Errno::ENOENT) => {}
-                Err(error) => return Err(error),
+            if let Some(child) = self.open_if_there(&name)?
+                && child.is_populated()?
+            {
+                return Ok(true);
             }
         }
         Ok(false)

@@ -1,12 +1,13 @@
 //! Where the controllers live: the mounted hierarchies, and this process's place in each.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use chain::mountinfo;
 use chain::procfs::Procfs;
 use chain::{Errno, Error, Result, ResultExt};
 use rustix::fs::{Mode, OFlags, fstatfs, open};
 
+use crate::bytes;
 use crate::group::Group;
 use crate::name;
 use crate::position::{self, Mount, Position, Version};
@@ -38,8 +39,8 @@ impl Hierarchies {
     pub fn find() -> Result<Self> {
         let procfs = Procfs::open()?;
         let own = procfs.own_id()?;
-        let mounts = position::parse_mounts(&bytes(&procfs, &format!("{own}/mountinfo"))?);
-        let positions = position::parse_positions(&bytes(&procfs, &format!("{own}/cgroup"))?);
+        let mounts = position::hierarchies(mountinfo::read(&procfs)?);
+        let positions = position::parse_positions(&file(&procfs, &format!("{own}/cgroup"))?);
         let found = positions.iter().filter_map(|position| Hierarchy::at(position, &mounts));
         Ok(Hierarchies(found.collect()))
     }
@@ -49,6 +50,11 @@ impl Hierarchies {
         let old = v1::controller(controller);
         let v1 = self.0.iter().find(|h| h.controllers.iter().any(|name| name == old));
         v1.or_else(|| self.unified())
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Hierarchy> {
+        self.0.iter()
     }
 
     /// The v2 hierarchy.
@@ -72,7 +78,7 @@ impl Hierarchy {
         // Another mount may cover the first one that fits, or it may show another part.
         mounts.iter().filter(|mount| position.is_in(mount)).find_map(|mount| {
             let own = position.below(mount)?.to_owned();
-            let root = open_root(mount)?;
+            let root = open_root(mount, &position.controllers)?;
             Some(Hierarchy {
                 version: mount.version,
                 controllers: position.controllers.clone(),
@@ -80,6 +86,15 @@ impl Hierarchy {
                 own,
             })
         })
+    }
+
+    /// As [`Hierarchy::parent`]; `None` if there is no such cgroup.
+    pub fn parent_if_there(&self, parent: Option<&Path>) -> Result<Option<Group>> {
+        match self.parent(parent) {
+            Ok(group) => Ok(Some(group)),
+            Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens the cgroup that new ones are made in: this process's own, or `parent`, which counts
@@ -106,7 +121,7 @@ impl Hierarchy {
     }
 }
 
-fn open_root(mount: &Mount) -> Option<Group> {
+fn open_root(mount: &Mount, controllers: &[String]) -> Option<Group> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = open(&mount.point, flags, Mode::empty()).ok()?;
     let magic = fstatfs(&fd).ok()?.f_type as u64;
@@ -114,13 +129,9 @@ fn open_root(mount: &Mount) -> Option<Group> {
         Version::V1 => CGROUP_SUPER_MAGIC,
         Version::V2 => CGROUP2_SUPER_MAGIC,
     };
-    (magic == expected).then(|| Group::new(fd, mount.version, mount.point.clone()))
+    (magic == expected).then(|| Group::new(fd, mount.version, controllers, mount.point.clone()))
 }
 
-fn bytes(procfs: &Procfs, path: &str) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::fs::File::from(procfs.file(path, OFlags::RDONLY)?)
-        .read_to_end(&mut bytes)
-        .or_fail_on("can't read", format!("/proc/{path}"))?;
-    Ok(bytes)
+fn file(procfs: &Procfs, path: &str) -> Result<Vec<u8>> {
+    bytes::all(procfs.file(path, OFlags::RDONLY)?).or_fail_on("can't read", format!("/proc/{path}"))
 }

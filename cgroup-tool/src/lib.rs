@@ -4,7 +4,10 @@
 //! module of its own; `hierarchy` knows where the controllers live, `group` is one open cgroup.
 #![forbid(unsafe_code)]
 
+pub mod bytes;
 pub mod cg_enter;
+pub mod cg_signal;
+pub mod cg_stat;
 pub mod cpu;
 pub mod decimal;
 pub mod device;
@@ -13,6 +16,7 @@ pub mod hierarchy;
 pub mod limit;
 pub mod name;
 pub mod position;
+pub mod processes;
 pub mod prune;
 pub mod read_back;
 pub mod removal;

@@ -51,6 +51,11 @@ pub fn parse(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Checks the name of a cgroup that may be one of ours.
+pub fn parse_any(text: &str) -> Result<String, String> {
+    if is_unnamed(text) { Ok(text.to_owned()) } else { parse(text) }
+}
+
 /// A name that no other cgroup has: `random` makes it so.
 pub fn of_unnamed(random: u64) -> String {
     format!("{OURS}{random:016x}")

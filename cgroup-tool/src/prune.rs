@@ -4,23 +4,35 @@
 //! lock away with it, however it dies. So a cgroup with a name of ours that can be locked is a
 //! leftover, whatever process ids mean here and now.
 
-use chain::{Errno, Result};
+use std::path::{Path, PathBuf};
+
+use chain::Result;
 
 use crate::group::Group;
+use crate::hierarchy::Hierarchies;
 use crate::{name, removal};
 
-/// Removes the leftovers in `parent`, with the processes that are left in them; says how many.
-pub fn prune(parent: &Group) -> Result<usize> {
-    let mut removed = 0;
-    for name in parent.children()?.iter().filter(|name| name::is_unnamed(name)) {
-        let group = match parent.open(name) {
-            Ok(group) => group,
-            Err(error) if error.errno() == Some(Errno::ENOENT) => continue,
-            Err(error) => return Err(error),
+/// Removes the leftovers at `point`, in every hierarchy that has that; gives their paths.
+pub fn prune(hierarchies: &Hierarchies, point: Option<&Path>) -> Result<Vec<PathBuf>> {
+    let mut removed = Vec::new();
+    for hierarchy in hierarchies.all() {
+        if let Some(parent) = hierarchy.parent_if_there(point)? {
+            removed.extend(prune_in(&parent)?);
+        }
+    }
+    Ok(removed)
+}
+
+/// Removes the leftovers in `parent`, with the processes that are left in them; gives their paths.
+fn prune_in(parent: &Group) -> Result<Vec<PathBuf>> {
+    let mut removed = Vec::new();
+    for name in parent.children()?.into_iter().filter(|name| name::is_unnamed(name)) {
+        let Some(group) = parent.open_if_there(&name)? else {
+            continue;
         };
-        if group.lock()? && group.is_still(parent, name) {
-            removal::remove(parent, name)?;
-            removed += 1;
+        if group.lock()? && group.is_still(parent, &name) {
+            removal::remove(parent, &name)?;
+            removed.push(group.path);
         }
     }
     Ok(removed)

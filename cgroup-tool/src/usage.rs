@@ -3,7 +3,6 @@
 
 use serde::Serialize;
 
-use crate::group::Group;
 use crate::position::Version;
 
 /// The figures; `None` where no hierarchy in use has the controller.
@@ -34,45 +33,73 @@ pub struct Usage {
 /// What v1 shows for no limit: more than any machine has.
 const NO_LIMIT: u64 = 1 << 62;
 
-impl Usage {
-    /// Reads the figures of one cgroup, given as its parts in the hierarchies.
-    pub fn of<'a>(parts: impl IntoIterator<Item = &'a Group>) -> Self {
-        let mut usage = Usage::default();
-        for part in parts {
-            match part.version {
-                Version::V2 => usage.add_v2(part),
-                Version::V1 => usage.add_v1(part),
+/// The controllers that a cgroup has; those without figures are left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    version: Option<Version>,
+    memory: bool,
+    pids: bool,
+    cpuacct: bool,
+    io: bool,
+}
+
+impl Counters {
+    /// Those among the controllers of a v1 hierarchy, or in `cgroup.controllers` of v2.
+    pub fn new<'a>(version: Version, controllers: impl Iterator<Item = &'a str>) -> Self {
+        let mut counters = Counters { version: Some(version), ..Counters::default() };
+        for name in controllers {
+            match name {
+                "memory" => counters.memory = true,
+                "pids" => counters.pids = true,
+                "cpuacct" => counters.cpuacct = true,
+                "io" | "blkio" => counters.io = true,
+                _ => {}
             }
         }
-        usage
+        counters
     }
 
-    fn add_v2(&mut self, group: &Group) {
-        let read = |file: &str| group.try_read(file).ok();
-        if let Some(current) = read("memory.current") {
-            self.memory = number(&current);
+    /// Whether there is any figure to read. v2 counts CPU time without a controller.
+    pub fn any(self) -> bool {
+        self.version == Some(Version::V2) || self.memory || self.pids || self.cpuacct || self.io
+    }
+}
+
+impl Usage {
+    /// Adds what a cgroup's part in one hierarchy has, `read` giving its interface files.
+    pub fn add(&mut self, has: Counters, read: &dyn Fn(&str) -> Option<String>) {
+        match has.version {
+            Some(Version::V2) => self.add_v2(has, read),
+            Some(Version::V1) => self.add_v1(has, read),
+            None => {}
+        }
+    }
+
+    fn add_v2(&mut self, has: Counters, read: &dyn Fn(&str) -> Option<String>) {
+        if has.memory {
+            self.memory = read("memory.current").and_then(|text| number(&text));
             self.memory_peak = read("memory.peak").and_then(|text| number(&text));
             self.memory_max = read("memory.max").and_then(|text| number(&text));
             let events = read("memory.events").unwrap_or_default();
             self.oom = keyed(&events, "oom");
             self.oom_kill = keyed(&events, "oom_kill");
         }
-        if let Some(current) = read("pids.current") {
-            self.pids = number(&current);
-            self.pids_refused = read("pids.events").and_then(|text| keyed(&text, "max"));
+        if has.pids {
+            self.add_pids(read);
         }
-        if let Some(stat) = read("cpu.stat") {
-            self.cpu_usec = keyed(&stat, "usage_usec");
-        }
-        if let Some(stat) = read("io.stat") {
+        self.cpu_usec = read("cpu.stat").and_then(|stat| keyed(&stat, "usage_usec"));
+        if has.io
+            && let Some(stat) = read("io.stat")
+        {
             self.io_read = Some(sum_of_words(&stat, "rbytes="));
             self.io_write = Some(sum_of_words(&stat, "wbytes="));
         }
     }
 
-    fn add_v1(&mut self, group: &Group) {
-        let read = |file: &str| group.try_read(file).ok();
-        if let Some(current) = read("memory.usage_in_bytes") {
+    fn add_v1(&mut self, has: Counters, read: &dyn Fn(&str) -> Option<String>) {
+        if has.memory
+            && let Some(current) = read("memory.usage_in_bytes")
+        {
             self.memory = number(&current);
             self.memory_peak = read("memory.max_usage_in_bytes").and_then(|text| number(&text));
             let limit = read("memory.limit_in_bytes").and_then(|text| number(&text));
@@ -80,16 +107,27 @@ impl Usage {
             self.oom_kill = read("memory.oom_control").and_then(|text| keyed(&text, "oom_kill"));
             self.oom = self.oom_kill;
         }
+        if has.pids {
+            self.add_pids(read);
+        }
+        if has.cpuacct
+            && let Some(nanoseconds) = read("cpuacct.usage").and_then(|text| number(&text))
+        {
+            self.cpu_usec.get_or_insert(nanoseconds / 1000);
+        }
+        if has.io
+            && let Some(stat) = read("blkio.throttle.io_service_bytes_recursive")
+        {
+            self.io_read = Some(sum_of_lines(&stat, "Read"));
+            self.io_write = Some(sum_of_lines(&stat, "Write"));
+        }
+    }
+
+    /// v1 and v2 have the same files.
+    fn add_pids(&mut self, read: &dyn Fn(&str) -> Option<String>) {
         if let Some(current) = read("pids.current") {
             self.pids = number(&current);
             self.pids_refused = read("pids.events").and_then(|text| keyed(&text, "max"));
-        }
-        if let Some(nanoseconds) = read("cpuacct.usage").and_then(|text| number(&text)) {
-            self.cpu_usec.get_or_insert(nanoseconds / 1000);
-        }
-        if let Some(stat) = read("blkio.throttle.io_service_bytes_recursive") {
-            self.io_read = Some(sum_of_lines(&stat, "Read"));
-            self.io_write = Some(sum_of_lines(&stat, "Write"));
         }
     }
 }

@@ -55,7 +55,9 @@ impl Leash {
     }
 }
 
-fn arm(signal: Signal, leash: BorrowedFd<'_>) -> Result<()> {
+/// In a process that is to die with the monitor: its child, or one that its child gave birth to in its
+/// place (CLONE_PARENT).
+pub(crate) fn arm(signal: Signal, leash: BorrowedFd<'_>) -> Result<()> {
     let what = "can't arrange to die with the monitor";
     let number = nix::sys::signal::Signal::try_from(signal.number()).or_fail(what)?;
     nix::sys::prctl::set_pdeathsig(number).or_fail(what)?;

@@ -29,6 +29,7 @@
 #![deny(unsafe_code)]
 
 pub mod accounts;
+mod act;
 mod descendants;
 pub mod descriptors;
 pub mod environment;
@@ -39,6 +40,7 @@ mod handover;
 mod job;
 pub mod leash;
 pub mod monitor;
+pub mod mountinfo;
 pub mod names;
 pub mod namespace;
 mod next;
@@ -57,7 +59,8 @@ mod tool;
 pub mod toolbox;
 mod words;
 
-pub use error::{Errno, Error, Result, ResultExt};
+pub use act::{Act, act};
+pub use error::{Errno, Error, Quoted, Result, ResultExt};
 pub use fork::{Fork, Role};
 pub use job::Lead;
 pub use monitor::Monitor;

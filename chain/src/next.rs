@@ -188,6 +188,20 @@ impl Next {
         Ok(numbers)
     }
 
+    /// Takes descriptor `number`, which the command line names, for this link: the app doesn't
+    /// get it.
+    pub fn take(&mut self, number: RawFd) -> Result<OwnedFd> {
+        let leash = self.leash.as_ref().map(AsRawFd::as_raw_fd);
+        let taken = leash == Some(number) || self.toolbox.descriptor() == Some(number);
+        if number < 3 || taken || self.listen.contains(&number) {
+            return Err(Error::new("can't use descriptor")
+                .object(number.to_string())
+                .reason("it has another use in this chain"));
+        }
+        self.keep.retain(|kept| *kept != number);
+        sys::adopt(number).or_fail_on("can't use descriptor", number.to_string())
+    }
+
     /// The folder that the next link is executed from, if it is one of ours: for a rule that is
     /// to let it through.
     pub fn own_folder(&self) -> Result<Option<OwnedFd>> {
@@ -220,6 +234,19 @@ impl Next {
             Some(name) => self.exec_own(name, &arguments, last),
             None => self.exec_foreign(&word, &arguments, last),
         }
+    }
+
+    /// As [`Next::exec`], for a link that has entered a running container: COMMAND is the app and
+    /// nothing else, found in the current root even if it has the name of one of our tools.
+    pub fn exec_app(mut self) -> Result<Infallible> {
+        let Some(word) = self.command.first().cloned() else {
+            return Err(Error::new("no COMMAND given"));
+        };
+        let arguments: Vec<CString> =
+            std::mem::take(&mut self.command).into_iter().map(c_string).collect::<Result<_>>()?;
+        descriptors::inherit(self.keep.iter().chain(&self.listen).copied())?;
+        self.given.restore(self.given.mask).or_fail("can't restore the signal state")?;
+        Err(exec_file(&word, &arguments, &self.environment, || Ok(())))
     }
 
     /// One of ours: it gets the toolbox, the leash and, if it will be PID 1, a closed signal mask,

@@ -1,11 +1,16 @@
 //! The system calls that neither `nix` nor `rustix` offers in a safe form, and nothing else: the
 //! only unsafe code of the project.
 
+mod arena;
+
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU8, Ordering};
+
+#[global_allocator]
+static ARENA: arena::Arena = arena::Arena::new();
 
 /// What the process was given before Rust's runtime changed it: the runtime ignores SIGPIPE and
 /// opens /dev/null on a closed 0, 1 or 2.
@@ -76,6 +81,19 @@ pub fn set_ignored(signal: i32, ignored: bool) -> io::Result<()> {
     let result = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = disposition;
+        libc::sigaction(signal, &action, std::ptr::null_mut())
+    };
+    checked(result.into()).map(drop)
+}
+
+/// Has `signal` interrupt system calls (EINTR) and nothing else.
+pub fn interrupt_by(signal: i32) -> io::Result<()> {
+    extern "C" fn nothing(_: i32) {}
+    // SAFETY: an all-zero sigaction is valid: no flags (SA_RESTART among them), an empty mask; the
+    // handler does nothing, which is safe at any moment.
+    let result = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(i32) as libc::sighandler_t;
         libc::sigaction(signal, &action, std::ptr::null_mut())
     };
     checked(result.into()).map(drop)
@@ -177,6 +195,16 @@ pub fn queue_signal(pidfd: BorrowedFd<'_>, signal: i32, value: u64) -> io::Resul
     // SAFETY: `info` has the 128 bytes of a siginfo_t and lives through the call.
     checked(unsafe {
         libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, &raw const info, 0)
+    })
+    .map(drop)
+}
+
+/// Sends `signal` to the process `pidfd`, as kill(2) would (pidfd_send_signal(2), Linux 5.1).
+pub fn send_signal_to(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let no_info = std::ptr::null::<QueuedSignal>();
+    // SAFETY: a null info is allowed, and means what kill(2) would fill in.
+    checked(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, 0)
     })
     .map(drop)
 }
@@ -380,6 +408,43 @@ fn set_mount_attributes(
     .map(drop)
 }
 
+/// The number of a loop device that nobody uses (LOOP_CTL_GET_FREE, loop(4)).
+pub fn free_loop_device(control: BorrowedFd<'_>) -> io::Result<u32> {
+    const LOOP_CTL_GET_FREE: u64 = 0x4c82;
+    // SAFETY: this request takes no argument.
+    let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE as _) };
+    checked(number.into()).map(|number| number as u32)
+}
+
+/// linux/loop.h's struct loop_config, with the parts that are not set as bytes.
+#[repr(C)]
+struct LoopConfig {
+    file: u32,
+    block_size: u32,
+    info_numbers: [u64; 5],
+    info_number: u32,
+    info_encryption: [u32; 2],
+    info_flags: u32,
+    info_names: [u8; 64 + 64 + 32],
+    info_init: [u64; 2],
+    reserved: [u64; 8],
+}
+
+/// Makes loop device `device` show `file`, read-only and until its last user is gone
+/// (LOOP_CONFIGURE, Linux 5.8); EBUSY if somebody else was faster.
+pub fn set_up_loop_device(device: BorrowedFd<'_>, file: BorrowedFd<'_>) -> io::Result<()> {
+    const LOOP_CONFIGURE: u64 = 0x4c0a;
+    const LO_FLAGS_READ_ONLY: u32 = 1;
+    const LO_FLAGS_AUTOCLEAR: u32 = 4;
+    // SAFETY: all fields are integers, for which zero is valid.
+    let mut config: LoopConfig = unsafe { std::mem::zeroed() };
+    config.file = file.as_raw_fd() as u32;
+    config.info_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR;
+    // SAFETY: the request reads a struct loop_config, which `LoopConfig` mirrors field by field.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE as _, &raw const config) };
+    checked(done.into()).map(drop)
+}
+
 /// The user namespace that owns namespace `fd` (NS_GET_USERNS, ioctl_ns(2)); EPERM if it lies
 /// outside of the caller's.
 pub fn owning_user_namespace(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
@@ -493,9 +558,11 @@ pub fn receive(
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(control) as _;
     let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // The C libraries differ in this type's layout; the kernel knows one.
     // SAFETY: the buffers that `message` names are exclusively borrowed with those lengths.
-    let length =
-        checked(unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, flags) } as libc::c_long)?;
+    let length = checked(unsafe {
+        libc::syscall(libc::SYS_recvmsg, socket.as_raw_fd(), &raw mut message, flags)
+    })?;
     Ok(Datagram {
         length: length as usize,
         control: message.msg_controllen as usize,

@@ -164,7 +164,7 @@ fn print_chain<T: Tool>(plan: Plan, link: &LinkArgs) -> Result<Infallible> {
 
 /// The tools run with their caller's privileges and no others: a setuid copy would give the next
 /// program, which the caller chooses, to anybody.
-fn refuse_privileged_start() -> Result<()> {
+pub(crate) fn refuse_privileged_start() -> Result<()> {
     let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
     if sys::is_secure_execution()
         || user != rustix::process::geteuid()
@@ -176,7 +176,7 @@ fn refuse_privileged_start() -> Result<()> {
 }
 
 /// Prints help where it was asked for, and clap's message in our form where the usage is wrong.
-fn usage<T: Tool>(error: &clap::Error) -> ! {
+pub(crate) fn usage<T: Parser>(error: &clap::Error) -> ! {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let status = if error.print().is_ok() { 0 } else { FAILED };
         sys::exit_now(status);
@@ -195,7 +195,7 @@ fn usage<T: Tool>(error: &clap::Error) -> ! {
     fail(&name, &Error::new(what.split_whitespace().collect::<Vec<_>>().join(" ")).hint(hint))
 }
 
-fn fail(name: &str, error: &Error) -> ! {
+pub(crate) fn fail(name: &str, error: &Error) -> ! {
     print(name, error);
     sys::exit_now(error.status())
 }

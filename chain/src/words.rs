@@ -13,8 +13,10 @@ pub enum PathForm {
     Whole,
     /// A path, then `:` and something else.
     BeforeColon,
-    /// Paths with `:` between them, if this option is given; else the whole value is one.
-    ColonListIf(&'static str),
+    /// Paths with `:` between them.
+    ColonList,
+    /// Paths with `:` between them if this word stands on the command line, else one path.
+    ColonListWith(&'static str),
     /// The whole value is one path, if it is none of these words.
     Unless(&'static [&'static str]),
 }
@@ -28,10 +30,8 @@ pub fn rewrite(
     paths: &[(&str, PathForm)],
     folder: Option<&Path>,
 ) -> Vec<OsString> {
-    let given = |id: &str| {
-        words.iter().any(|word| matches!(Owner::of(command, word), Owner::Option { arg, .. } if arg.get_id() == id))
-    };
     let mut kept = Vec::new();
+    let stands = |word: &str| words.iter().any(|other| other == word);
     let mut words = words.iter();
     let mut positional = command.get_positionals();
     while let Some(word) = words.next() {
@@ -50,11 +50,12 @@ pub fn rewrite(
         if dropped.contains(&id) {
             continue;
         }
-        let form = paths.iter().find(|(name, _)| *name == id).map(|(_, form)| *form);
+        let form = paths.iter().find(|(name, _)| *name == id).map(|(_, form)| match *form {
+            PathForm::ColonListWith(word) if stands(word) => PathForm::ColonList,
+            PathForm::ColonListWith(_) => PathForm::Whole,
+            form => form,
+        });
         let absolute = |value: &OsStr| match (form, folder) {
-            (Some(PathForm::ColonListIf(id)), Some(folder)) if !given(id) => {
-                make_absolute(value, PathForm::Whole, folder)
-            }
             (Some(form), Some(folder)) => make_absolute(value, form, folder),
             _ => value.to_owned(),
         };
@@ -116,49 +117,54 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// The value with its paths absolute. Where `:` separates, a backslash takes that meaning off it.
+/// In a list, and before a colon, a backslash takes the special meaning off the byte after it.
 fn make_absolute(value: &OsStr, form: PathForm, folder: &Path) -> OsString {
-    let absolute = |folder: &OsStr, path: &[u8]| match path {
+    let join = |folder: &[u8], path: &[u8]| match path {
         [] => Vec::new(),
-        path => Path::new(folder).join(OsStr::from_bytes(path)).into_os_string().into_vec(),
+        path => {
+            let folder = Path::new(OsStr::from_bytes(folder));
+            folder.join(OsStr::from_bytes(path)).into_os_string().into_vec()
+        }
     };
     let bytes = value.as_bytes();
-    let most = match form {
-        PathForm::Unless(words) if words.iter().any(|word| value == *word) => {
-            return value.to_owned();
+    let (whole, escaped) = (folder.as_os_str().as_bytes(), escape(folder.as_os_str()));
+    let parts: Vec<Vec<u8>> = match form {
+        PathForm::Unless(words) if words.iter().any(|word| value == *word) => vec![bytes.to_vec()],
+        PathForm::Whole | PathForm::ColonListWith(_) | PathForm::Unless(_) => {
+            vec![join(whole, bytes)]
         }
-        PathForm::Whole | PathForm::Unless(_) => {
-            return OsString::from_vec(absolute(folder.as_os_str(), bytes));
+        PathForm::ColonList => {
+            split_at_colons(bytes).into_iter().map(|path| join(&escaped, path)).collect()
         }
-        PathForm::BeforeColon => 1,
-        PathForm::ColonListIf(_) => usize::MAX,
+        PathForm::BeforeColon => {
+            let mut parts = split_at_colons(bytes).into_iter();
+            let first = parts.next().map(|path| join(&escaped, path));
+            first.into_iter().chain(parts.map(<[u8]>::to_vec)).collect()
+        }
     };
-    let folder = escape(folder);
-    let parts = split(bytes).into_iter().enumerate();
-    let parts: Vec<Vec<u8>> = parts
-        .map(|(index, part)| if index < most { absolute(&folder, part) } else { part.to_vec() })
-        .collect();
     OsString::from_vec(parts.join(&b':'))
 }
 
-/// The parts between the colons that no backslash stands before.
-fn split(bytes: &[u8]) -> Vec<&[u8]> {
-    let mut escaped = false;
-    let is_separator = |byte: &u8| {
-        let separates = *byte == b':' && !escaped;
-        escaped = *byte == b'\\' && !escaped;
-        separates
-    };
-    bytes.split(is_separator).collect()
+fn escape(path: &OsStr) -> Vec<u8> {
+    let mut escaped = Vec::new();
+    for &byte in path.as_bytes() {
+        if matches!(byte, b':' | b'\\') {
+            escaped.push(b'\\');
+        }
+        escaped.push(byte);
+    }
+    escaped
 }
 
-/// A path as it is written where `:` separates.
-fn escape(path: &Path) -> OsString {
-    let escaped = path.as_os_str().as_bytes().iter().flat_map(|&byte| match byte {
-        b':' | b'\\' => vec![b'\\', byte],
-        _ => vec![byte],
-    });
-    OsString::from_vec(escaped.collect())
+fn split_at_colons(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut backslash = false;
+    bytes
+        .split(|&byte| {
+            let special = byte == b':' && !backslash;
+            backslash = byte == b'\\' && !backslash;
+            special
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -186,8 +192,8 @@ mod tests {
         let words: Vec<OsString> = words.iter().map(Into::into).collect();
         let paths = [
             ("bind", PathForm::BeforeColon),
-            ("overlay", PathForm::Unless(&["none"])),
-            ("root", PathForm::ColonListIf("mount")),
+            ("overlay", PathForm::ColonList),
+            ("root", PathForm::Whole),
         ];
         let command = <Args as clap::CommandFactory>::command();
         rewrite(&command, &words, &["plan", "print"], &paths, Some(Path::new("/here")))
@@ -204,28 +210,40 @@ mod tests {
     #[test]
     fn paths_become_absolute_wherever_the_value_stands() {
         assert_eq!(
-            rewritten(&[
-                "--bind",
-                "a:/b",
-                "--bind=c:/d:ro",
-                "-be:/f",
-                "--overlay",
-                "none",
-                "./r:s"
-            ]),
+            rewritten(&["--bind", "a:/b", "--bind=c:/d:ro", "-mbe:/f", "--overlay", "l:/m", "./r"]),
             [
                 "--bind",
                 "/here/a:/b",
                 "--bind=/here/c:/d:ro",
-                "-b/here/e:/f",
+                "-mb/here/e:/f",
                 "--overlay",
-                "none",
-                "/here/./r:s"
+                "/here/l:/m",
+                "/here/./r"
             ]
         );
-        assert_eq!(rewritten(&["-m", r"r:/s\:t:u"]), ["-m", r"/here/r:/s\:t:/here/u"]);
-        let folder = Path::new("/a:b");
-        let value = make_absolute("c:/d".as_ref(), PathForm::BeforeColon, folder);
-        assert_eq!(value, r"/a\:b/c:/d");
+    }
+
+    #[test]
+    fn a_colon_in_a_name_divides_nothing() {
+        let absolute = |value: &str, form| {
+            let path = make_absolute(value.as_ref(), form, Path::new("/he:re"));
+            path.into_string().unwrap()
+        };
+        let list = absolute(r"a\:b:/c:d\\:", PathForm::ColonList);
+        assert_eq!(list, r"/he\:re/a\:b:/c:/he\:re/d\\:");
+        assert_eq!(absolute(r"a\:b:/c", PathForm::BeforeColon), r"/he\:re/a\:b:/c");
+        assert_eq!(absolute("a:b", PathForm::Whole), "/he:re/a:b");
+    }
+
+    #[test]
+    fn a_word_may_make_it_a_list() {
+        let command = <Args as clap::CommandFactory>::command();
+        let paths = [("root", PathForm::ColonListWith("--mount"))];
+        let rewritten = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(Into::into).collect();
+            rewrite(&command, &words, &[], &paths, Some(Path::new("/here")))
+        };
+        assert_eq!(rewritten(&["a:b"]), ["/here/a:b"]);
+        assert_eq!(rewritten(&["--mount", "a:b"]), ["--mount", "/here/a:/here/b"]);
     }
 }

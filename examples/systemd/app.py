@@ -2,7 +2,7 @@
 """A small service that speaks sd_notify(3) and takes its sockets from sd_listen_fds(3), with
 nothing but Python's own library.
 
-app.py [STATUS]
+app.py [--store] [STATUS]
 """
 
 import array
@@ -49,9 +49,10 @@ def count_starts(descriptors):
 
 
 def main():
-    label = sys.argv[1] if len(sys.argv) > 1 else "up"
+    words = [word for word in sys.argv[1:] if word != "--store"]
+    label = words[0] if words else "up"
     descriptors = given()
-    starts = count_starts(descriptors)
+    starts = count_starts(descriptors) if "--store" in sys.argv else 1
     servers = [socket.socket(fileno=fd) for name, fd in descriptors.items() if name != "starts"]
     hangs = False
 

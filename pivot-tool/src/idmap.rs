@@ -23,7 +23,7 @@ pub struct Range {
     count: u32,
 }
 
-/// DISK-SHOWN-COUNT, several of them joined by `+`.
+/// `DISK-SHOWN-COUNT`, several of them joined by `+`.
 pub fn parse(text: &str) -> Result<Vec<Range>> {
     text.split('+')
         .map(|range| parse_range(range).ok_or_else(|| Error::new("not DISK-SHOWN-COUNT")))

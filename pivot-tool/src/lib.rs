@@ -26,18 +26,18 @@ mod device;
 mod extras;
 mod files;
 mod fill;
-mod idmap;
+pub mod idmap;
+mod image;
 mod mask;
 mod mount;
-mod mountinfo;
 mod notify;
 mod overlay;
 mod pivot;
-mod place;
+pub mod place;
 mod private;
 mod root;
 mod scaffold;
-mod spec;
+pub mod spec;
 mod tree;
 
 const HELP: &str = "\
@@ -47,7 +47,12 @@ by a read-only tmpfs that holds its entries and the mountpoint.
 
 --ephemeral of a folder that has other file systems mounted below it (as / has) makes one overlay \
 for each of its top folders. A top folder with mounts below it, and each top file, is shown \
-read-only; /proc, /sys, /dev, /run and /tmp are new ones anyway, unless --no-defaults is given.";
+read-only; /proc, /sys, /dev, /run and /tmp are new ones anyway, unless --no-defaults is given. \
+In a user namespace, files whose owners it does not map can't be changed, in a copy neither; and \
+before Linux 6.6 a changed folder of ROOT can't be removed, nor a removed one made again.
+
+A /proc that is masked is no secret from a program that keeps CAP_SYS_ADMIN: let priv-drop follow, \
+or 'ns-unshare --user --mount', below which no mask can be taken off.";
 
 const HOSTS: &str = "/etc/hosts";
 const MACHINE_ID: &str = "/etc/machine-id";
@@ -64,13 +69,18 @@ fn parse_idmap(text: &str) -> Result<Idmap> {
 #[derive(Debug, clap::Parser)]
 #[command(name = "fs-pivot", version, after_help = HELP)]
 pub struct FsPivot {
-    /// The folder that becomes the root; with --overlay LOWER[:LOWER...], uppermost first
+    /// The folder that becomes the root; with --overlay LOWER[:LOWER...], uppermost first; with
+    /// --image a file
     #[arg(value_name = "ROOT")]
     root: PathBuf,
 
     /// Show the folders of ROOT as one, read-only unless there is an upper layer
     #[arg(long)]
     overlay: bool,
+
+    /// ROOT is a squashfs or erofs image: as root of the host's user namespace only
+    #[arg(long, conflicts_with_all = ["overlay", "upper"])]
+    image: bool,
 
     /// Keep changes in UPPER, on top of ROOT; the folder WORK must be empty and on the same file
     /// system
@@ -138,7 +148,7 @@ pub struct FsPivot {
 
 impl chain::Tool for FsPivot {
     const PATHS: &'static [(&'static str, PathForm)] = &[
-        ("root", PathForm::ColonListIf("overlay")),
+        ("root", PathForm::ColonListWith("--overlay")),
         ("upper", PathForm::Whole),
         ("work", PathForm::Whole),
         ("bind", PathForm::BeforeColon),
@@ -232,6 +242,7 @@ impl FsPivot {
         let upper = self.upper.as_deref().zip(self.work.as_deref());
         let source = root::Source {
             layers: &layers,
+            image: self.image,
             upper,
             ephemeral: self.ephemeral,
             read_only: self.read_only || (self.overlay && upper.is_none() && !self.ephemeral),

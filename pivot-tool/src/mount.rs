@@ -38,13 +38,15 @@ impl Mount {
         let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)
             .or_fail_on("can't make a file system", kind)
             .map_err(without_privilege)?;
-        // The source is what mount(8) and df(1) show.
-        let made = fsconfig_set_string(&context, "source", kind)
-            .and_then(|()| {
-                settings.iter().try_for_each(|setting| match setting {
-                    Setting::Flag(name) => fsconfig_set_flag(&context, *name),
-                    Setting::Value(name, value) => fsconfig_set_string(&context, *name, *value),
-                })
+        // The source is what mount(8) and df(1) show where it names no device.
+        let has_source = settings.iter().any(|one| matches!(one, Setting::Value("source", _)));
+        let source = (!has_source).then_some(Setting::Value("source", kind));
+        let made = source
+            .iter()
+            .chain(settings)
+            .try_for_each(|setting| match setting {
+                Setting::Flag(name) => fsconfig_set_flag(&context, *name),
+                Setting::Value(name, value) => fsconfig_set_string(&context, *name, *value),
             })
             .and_then(|()| fsconfig_create(&context))
             .and_then(|()| fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes));

@@ -36,13 +36,7 @@ impl Layers<'_> {
                 .object(name)
                 .reason("--upper and --work lie in different file systems"));
         }
-        // In the procfs's folder of our descriptors a number is a path: it needs no escaping, it
-        // can't be redirected, and many of them fit into the 255 bytes that fsconfig(2) takes.
-        let here = place::host(Path::new("."), OFlags::DIRECTORY)?;
-        fchdir(descriptors(procfs)?).or_fail_on("can't change to", "/proc/self/fd")?;
-        let mount = self.mount_here(procfs);
-        fchdir(here).or_fail("can't change back to the current folder")?;
-        mount
+        in_descriptors(procfs, || self.mount_here(procfs))
     }
 
     fn mount_here(&self, procfs: &Procfs) -> Result<Mount> {
@@ -64,7 +58,17 @@ impl Layers<'_> {
     }
 }
 
-/// The procfs folder in which the descriptors of this process are named by their numbers.
+/// Calls `mount` with the procfs's folder of our descriptors as the working directory. A number is
+/// a path there: it needs no escaping, it can't be redirected, and many of them fit into the 255
+/// bytes that fsconfig(2) takes.
+pub fn in_descriptors<T>(procfs: &Procfs, mount: impl FnOnce() -> Result<T>) -> Result<T> {
+    let here = place::host(Path::new("."), OFlags::DIRECTORY)?;
+    fchdir(descriptors(procfs)?).or_fail_on("can't change to", "/proc/self/fd")?;
+    let mounted = mount();
+    fchdir(here).or_fail("can't change back to the current folder")?;
+    mounted
+}
+
 fn descriptors(procfs: &Procfs) -> Result<OwnedFd> {
     let path = format!("{}/fd", procfs.own_id()?);
     procfs.file(&path, OFlags::PATH | OFlags::DIRECTORY)
@@ -76,6 +80,21 @@ pub fn path_of(procfs: &Procfs, fd: impl AsFd) -> Result<PathBuf> {
     let path = readlinkat(descriptors(procfs)?, number, Vec::new())
         .or_fail("can't find the path of a descriptor")?;
     Ok(OsString::from_vec(path.into_bytes()).into())
+}
+
+/// Refuses layers one of which lies in another: the kernel would, without saying which.
+pub fn check_apart(procfs: &Procfs, layers: &[(&Path, &OwnedFd)]) -> Result<()> {
+    let paths = layers.iter().map(|(_, fd)| path_of(procfs, fd)).collect::<Result<Vec<_>>>()?;
+    for (inner, path) in paths.iter().enumerate() {
+        let around =
+            |(other, outer): &(usize, &PathBuf)| *other != inner && path.starts_with(outer);
+        if let Some((outer, _)) = paths.iter().enumerate().find(around) {
+            return Err(Error::new("can't overlay")
+                .object(layers[inner].0)
+                .reason(format!("it lies in another layer, {}", layers[outer].0.display())));
+        }
+    }
+    Ok(())
 }
 
 /// A tmpfs for upper layers, reachable by nobody once they are in use.
@@ -104,6 +123,13 @@ impl Scratch {
     /// Its root folder.
     pub fn folder(&self) -> BorrowedFd<'_> {
         self.tmpfs.as_fd()
+    }
+
+    /// A new place for a mount.
+    pub fn place(&self) -> Result<OwnedFd> {
+        let private = Mode::from_raw_mode(0o700);
+        place::make_folder(self.folder(), "mount".as_ref(), private)
+            .or_fail("can't make a mountpoint")
     }
 
     /// A new upper layer for `lower`, and its work folder. The root of an overlay has the owner

@@ -112,10 +112,9 @@ pub fn fill(folder: &Mount, content: Vec<(Option<Mount>, Entry)>) -> Result<()> 
             }
             _ => place::make_file(folder.as_fd(), name),
         };
+        let place = place.or_fail_on(what, name)?;
         if let Some(mount) = mount {
-            mount
-                .attach(place.or_fail_on(what, name)?)
-                .map_err(|errno| attach_failed("can't mount", name, errno))?;
+            mount.attach(place).map_err(|errno| attach_failed("can't mount", name, errno))?;
         }
     }
     Ok(())

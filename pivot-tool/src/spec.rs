@@ -75,7 +75,7 @@ impl Extra {
     }
 }
 
-/// SRC:DST[:OPTS].
+/// `SRC:DST[:OPTS]`.
 pub fn bind(text: &OsStr, mut attributes: MountAttrFlags) -> Result<Extra> {
     let fields = split(text);
     let (source, place, options) = match fields.as_slice() {
@@ -108,7 +108,7 @@ pub fn bind(text: &OsStr, mut attributes: MountAttrFlags) -> Result<Extra> {
     Ok(Extra::Bind { source, place, attributes, recursive, idmap })
 }
 
-/// DST[:OPTS].
+/// `DST[:OPTS]`.
 pub fn tmpfs(text: &OsStr) -> Result<Extra> {
     let fields = split(text);
     let (place, options) = match fields.as_slice() {
@@ -133,7 +133,7 @@ pub fn tmpfs(text: &OsStr) -> Result<Extra> {
     Ok(Extra::Tmpfs { place, attributes, settings })
 }
 
-/// SRC[:DST], DST being the same path unless it is said.
+/// `SRC[:DST]`, DST being the same path unless it is said.
 pub fn copy(text: &OsStr) -> Result<Extra> {
     let fields = split(text);
     let (source, place) = match fields.as_slice() {
@@ -144,7 +144,7 @@ pub fn copy(text: &OsStr) -> Result<Extra> {
     Ok(Extra::Copy { source: source.into(), place: destination(place)? })
 }
 
-/// FD:DST.
+/// `FD:DST`.
 pub fn descriptor(text: &OsStr) -> Result<Extra> {
     let fields = split(text);
     let [fd, place] = fields.as_slice() else {

@@ -12,13 +12,15 @@ use crate::mount::{self, Mount, attach_failed};
 use crate::place::{self, Found, Kind};
 use crate::scaffold;
 
-/// Whose a mounted file system is: whether mountpoints may be made in it.
+/// Whose a mounted file system is, and so what is done where a mountpoint is missing in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whose {
-    /// Ours, and gone in the end.
+    /// Ours, and gone in the end: it is made there.
     Own,
-    /// The host's, or the kernel's.
+    /// The host's or the kernel's: that is an error.
     Bound,
+    /// The image's: a scaffold takes the folder's place.
+    Image,
 }
 
 /// The new root, attached.
@@ -34,15 +36,20 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// A tree that shows the image itself.
-    pub fn of_image(root: Mount) -> Self {
-        Tree { root, own: Vec::new(), bound: Vec::new(), sealed: Vec::new() }
+    /// A tree whose root is attached.
+    pub fn new(root: Mount, whose: Whose) -> Result<Self> {
+        let id = mount::mount_id(&root)?;
+        let mut tree = Tree { root, own: Vec::new(), bound: Vec::new(), sealed: Vec::new() };
+        tree.note(id, whose);
+        Ok(tree)
     }
 
-    /// A tree on a file system of ours.
-    pub fn of_own(root: Mount) -> Result<Self> {
-        let own = vec![mount::mount_id(&root)?];
-        Ok(Tree { own, ..Tree::of_image(root) })
+    fn note(&mut self, mount: u64, whose: Whose) {
+        match whose {
+            Whose::Own => self.own.push(mount),
+            Whose::Bound => self.bound.push(mount),
+            Whose::Image => {}
+        }
     }
 
     /// Adds a mount of our own that is attached already.
@@ -98,11 +105,7 @@ impl Tree {
     pub fn mount(&mut self, mount: &Mount, path: &Path, kind: Kind, whose: Whose) -> Result<()> {
         let place = self.place(path, kind)?;
         mount.attach(place).map_err(|errno| attach_failed("can't mount at", path, errno))?;
-        let id = mount::mount_id(mount)?;
-        match whose {
-            Whose::Own => self.own.push(id),
-            Whose::Bound => self.bound.push(id),
-        }
+        self.note(mount::mount_id(mount)?, whose);
         Ok(())
     }
 

@@ -82,6 +82,11 @@ impl Running {
         self.cell.as_ref().expect("cgroups can be made").processes()
     }
 
+    /// What it has written to stderr so far, as far as was waited for.
+    pub fn stderr(&self) -> String {
+        self.stderr.lossy()
+    }
+
     /// Sends a signal to the process that was started.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
@@ -102,12 +107,33 @@ impl Running {
         }
     }
 
+    /// Waits until `text` stands on stdout somewhere behind the first `front`.
+    #[track_caller]
+    pub fn wait_for_after(&mut self, front: &str, text: &str) {
+        let stands = |all: &str| all.split_once(front).is_some_and(|(_, rest)| rest.contains(text));
+        while !stands(&self.stdout()) {
+            assert!(self.stdout.pipe.is_some(), "it ended before {text:?}\n{}", self.so_far());
+            if !self.step(self.end, false) {
+                panic!("too late: waiting for {text:?} behind {front:?}\n{}", self.so_far());
+            }
+        }
+    }
+
     /// Waits until `true_at_last` says so, asking again and again.
     #[track_caller]
     pub fn wait_until(&self, what: &str, mut true_at_last: impl FnMut() -> bool) {
         while !true_at_last() {
             assert!(Instant::now() < self.end, "too late: {what}\n{}", self.so_far());
             std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until it has ended by itself or `true_at_last` says so, asking again and again.
+    #[track_caller]
+    pub fn wait_until_over_or(&mut self, what: &str, mut true_at_last: impl FnMut(&Self) -> bool) {
+        while self.ended.is_none() && !true_at_last(self) {
+            assert!(Instant::now() < self.end, "too late: {what}\n{}", self.so_far());
+            self.step(Instant::now() + Duration::from_millis(2), true);
         }
     }
 

@@ -8,8 +8,18 @@ use std::sync::OnceLock;
 use crate::{User, scratch};
 
 /// All tools, by the names that a user types.
-pub const TOOLS: [&str; 6] =
-    ["cg-enter", "ns-unshare", "fs-pivot", "priv-drop", "mini-init", "notify-bridge"];
+pub const TOOLS: [&str; 10] = [
+    "cg-enter",
+    "cg-signal",
+    "cg-stat",
+    "ns-enter",
+    "ns-unshare",
+    "fs-pivot",
+    "priv-drop",
+    "mini-init",
+    "notify-bridge",
+    "listen-fds",
+];
 
 /// The folder of the tools, which every user can reach.
 ///

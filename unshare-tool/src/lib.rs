@@ -5,6 +5,7 @@
 mod loopback;
 mod maps;
 mod namespaces;
+pub mod ns_enter;
 mod outsider;
 mod range;
 

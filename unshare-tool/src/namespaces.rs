@@ -51,8 +51,8 @@ impl Kind {
         flag as u64
     }
 
-    /// Its name in /proc/sys/user/max_*_namespaces.
-    fn limit(self) -> &'static str {
+    /// Its name in /proc/PID/ns and in /proc/sys/user/max_*_namespaces.
+    pub fn name(self) -> &'static str {
         match self {
             Kind::Mount => "mnt",
             Kind::Pid => "pid",
@@ -105,9 +105,9 @@ impl Kinds {
 
     fn limits(&self) -> String {
         let used_up =
-            |kind: &&Kind| sysctl(&format!("user/max_{}_namespaces", kind.limit())) == Some(0);
+            |kind: &&Kind| sysctl(&format!("user/max_{}_namespaces", kind.name())) == Some(0);
         match self.0.iter().find(used_up) {
-            Some(kind) => format!("sysctl user.max_{}_namespaces is 0", kind.limit()),
+            Some(kind) => format!("sysctl user.max_{}_namespaces is 0", kind.name()),
             None => "a limit of sysctl user.max_*_namespaces is used up, or namespaces are nested \
                      more than 32 deep"
                 .to_owned(),

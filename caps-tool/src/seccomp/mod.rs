@@ -7,16 +7,18 @@ mod oci;
 #[cfg(test)]
 mod oci_tests;
 pub mod policy;
+mod source;
 pub mod syscalls;
 
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use chain::{Error, Result, ResultExt};
-use rustix::thread::CapabilitySet;
+use chain::{Error, Next, Result, ResultExt};
+pub use rustix::thread::CapabilitySet;
 
 pub use default::{no_user_namespaces, policy as default_policy};
 pub use oci::kernel_version;
+
+pub use source::Source;
 
 use bpf::{Call, Instruction};
 use policy::{MACHINE, Policy};
@@ -30,7 +32,7 @@ pub enum Choice {
     /// None at all.
     None,
     /// A profile of the user's.
-    File(PathBuf),
+    File(Source),
 }
 
 impl FromStr for Choice {
@@ -38,10 +40,9 @@ impl FromStr for Choice {
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         match text {
-            "" => Err("an empty name".into()),
             "default" => Ok(Choice::Default),
             "none" => Ok(Choice::None),
-            path => Ok(Choice::File(path.into())),
+            _ => text.parse().map(Choice::File),
         }
     }
 }
@@ -54,18 +55,25 @@ pub struct Filters {
 
 impl Filters {
     /// Adds the profile chosen, for a process that keeps the capabilities `left`.
-    pub fn add_profile(&mut self, choice: &Choice, left: CapabilitySet) -> Result<()> {
+    pub fn add_profile(
+        &mut self,
+        choice: &Choice,
+        left: CapabilitySet,
+        next: &mut Next,
+    ) -> Result<()> {
         match choice {
             Choice::None => Ok(()),
             Choice::Default => self.add(&default_policy(left), 0, "default"),
-            Choice::File(path) => {
+            Choice::File(source) => {
+                let name = source.to_string();
                 let refused = |reason: String| {
-                    Error::new("can't use the seccomp profile").object(path).reason(reason)
+                    Error::new("can't use the seccomp profile").object(&name).reason(reason)
                 };
-                let text = String::from_utf8(read(path)?).map_err(|e| refused(e.to_string()))?;
+                let text =
+                    String::from_utf8(source.read(next)?).map_err(|e| refused(e.to_string()))?;
                 let about = oci::Circumstances { capabilities: left, kernel: running_kernel()? };
                 let profile = oci::parse(&text, &about).map_err(refused)?;
-                self.add(&profile.policy, profile.flags, path)
+                self.add(&profile.policy, profile.flags, &name)
             }
         }
     }
@@ -76,37 +84,32 @@ impl Filters {
     }
 
     /// Adds a compiled filter: an array of `struct sock_filter`, as libseccomp exports it.
-    pub fn add_compiled(&mut self, path: &Path) -> Result<()> {
-        let bytes = read(path)?;
+    pub fn add_compiled(&mut self, source: &Source, next: &mut Next) -> Result<()> {
+        let (bytes, name) = (source.read(next)?, source.to_string());
         let refused =
-            |reason: &str| Error::new("can't use the seccomp filter").object(path).reason(reason);
+            |reason: &str| Error::new("can't use the seccomp filter").object(&name).reason(reason);
         let (instructions, rest) = bytes.as_chunks::<8>();
         if instructions.is_empty() || !rest.is_empty() || instructions.len() > bpf::MAX_LENGTH {
             return Err(refused("not 1 to 4096 instructions of 8 bytes"));
         }
         let program: Vec<Instruction> = instructions.iter().map(instruction).collect();
-        self.push(program, 0, path)
+        self.push(program, 0, &name)
     }
 
-    fn add(&mut self, policy: &Policy, flags: u32, name: impl AsRef<Path>) -> Result<()> {
+    fn add(&mut self, policy: &Policy, flags: u32, name: &str) -> Result<()> {
         let program = compile::compile(policy).ok_or_else(|| {
             Error::new("can't use the seccomp profile")
-                .object(name.as_ref())
+                .object(name)
                 .reason("it is longer than the kernel takes")
         })?;
         self.push(program, flags, name)
     }
 
     /// A filter that keeps the app from being started would be seen as the app's failure.
-    fn push(
-        &mut self,
-        program: Vec<Instruction>,
-        flags: u32,
-        name: impl AsRef<Path>,
-    ) -> Result<()> {
+    fn push(&mut self, program: Vec<Instruction>, flags: u32, name: &str) -> Result<()> {
         if !["execve", "execveat"].iter().any(|name| lets_through(&program, name)) {
             return Err(Error::new("can't use the seccomp profile")
-                .object(name.as_ref())
+                .object(name)
                 .reason("it forbids execve, which starts the app"));
         }
         self.programs.push((program, flags));
@@ -174,9 +177,4 @@ fn running_kernel() -> Result<(u32, u32)> {
     let release = name.release().to_string_lossy();
     oci::kernel_version(&release)
         .ok_or_else(|| Error::new("can't read the kernel's version").object(&*release))
-}
-
-/// The whole of a file that the user names.
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).or_fail_on("can't read", path)
 }

@@ -77,6 +77,9 @@ impl CgEnter {
 /// Upwards there may be cgroups that belong to somebody else.
 pub fn parse_parent(text: &str) -> Result<PathBuf, String> {
     let path = Path::new(text);
+    if text.is_empty() {
+        return Err("an empty path".to_owned());
+    }
     if path.components().any(|part| part == Component::ParentDir) {
         return Err(
             "'..' leads out of what is delegated; a path from the root (/...) can be given"
@@ -109,6 +112,7 @@ mod tests {
     fn parents() {
         assert!(parse_parent("/a/b").is_ok());
         assert!(parse_parent("team").is_ok());
+        assert!(parse_parent("").is_err());
         assert!(parse_parent("..").is_err());
         assert!(parse_parent("a/../b").is_err());
     }

@@ -2,7 +2,8 @@
 
 use chain::{Errno, Error, Result, ResultExt};
 
-use super::place::{self, Place};
+use super::place::Place;
+use super::way;
 use crate::group::{Group, explain};
 use crate::limit::Setting;
 use crate::position::Version;
@@ -88,7 +89,7 @@ impl<'a> Cell<'a> {
     /// Sets all limits, and reads them back.
     pub fn configure(&self) -> Result<()> {
         for part in &self.parts {
-            place::check_type(&part.group)?;
+            way::check_type(&part.group)?;
             part.inherit_cpuset()?;
             part.apply()?;
         }
@@ -197,6 +198,8 @@ impl Part<'_> {
             Error::new(format!("can't write {:?} to", setting.value)).object(path).because(errno),
         )
         .hint_if(Errno::ENOENT, "the kernel on this host does not offer this interface file")
+        .hint_if(Errno::ERANGE, "the kernel knows no such number, of a CPU or a memory node say")
+        .hint_if(Errno::ENODEV, "no such device, or a partition: limits are those of whole disks")
     }
 
     fn read_back(&self, setting: &Setting) -> Result<()> {

@@ -79,16 +79,17 @@ impl End {
 
     /// Reports, while the cgroup is still there.
     pub fn report(&self, cell: &Cell<'_>, status: Status) -> Result<()> {
-        let usage = Usage::of(cell.groups());
+        let mut usage = Usage::default();
+        for group in cell.groups() {
+            usage.add(group.counters(), &|file| group.try_read(file).ok());
+        }
         if let Some(shortage) = shortage(&usage) {
             chain::print_warning(&Error::new("ran out").object(cell.name()).reason(shortage));
         }
         if self.pressure
             && let Some(group) = cell.unified()
         {
-            chain::print_warning(
-                &Error::new("pressure").object(cell.name()).reason(pressure(group)),
-            );
+            chain::print_note(&pressure(group));
         }
         let Some(fd) = &self.status else {
             return Ok(());
@@ -126,12 +127,12 @@ fn shortage(usage: &Usage) -> Option<String> {
 }
 
 fn pressure(group: &Group) -> String {
-    let mut line = String::new();
+    let mut line = "waited for".to_owned();
     for resource in ["cpu", "memory", "io"] {
         let text = group.try_read(&format!("{resource}.pressure")).unwrap_or_default();
         let pressure = Pressure::parse(&text).unwrap_or_default();
         let seconds = |microseconds: u64| microseconds as f64 / 1e6;
-        let gap = if line.is_empty() { "" } else { ", " };
+        let gap = if resource == "cpu" { " " } else { ", " };
         let (some, full) = (seconds(pressure.some_usec), seconds(pressure.full_usec));
         write!(line, "{gap}{resource} some {some:.3} s full {full:.3} s")
             .expect("a String takes all");

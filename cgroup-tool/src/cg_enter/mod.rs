@@ -5,6 +5,7 @@ mod cell;
 mod end;
 mod limit_args;
 mod place;
+mod way;
 
 use std::convert::Infallible;
 use std::os::fd::AsFd;
@@ -15,6 +16,7 @@ pub use self::args::{CgEnter, parse_parent};
 use self::cell::Cell;
 use self::end::End;
 use crate::group::{Group, explain_entry};
+use crate::hierarchy::Hierarchies;
 use crate::prune;
 
 impl Tool for CgEnter {
@@ -26,9 +28,12 @@ impl Tool for CgEnter {
 
     fn run(self, next: Next) -> Result<Infallible> {
         self.check()?;
-        let limits = self.limits.list();
-        let places = place::decide(&limits, self.parent.as_deref())?;
+        // Before anything of this process's own can have the number that --status-fd names.
         let end = End::new(&self)?;
+        let hierarchies = Hierarchies::find()?;
+        let parent = self.parent.as_deref();
+        let limits = self.limits.list();
+        let places = place::decide(&hierarchies, &limits, parent)?;
         for place in &places {
             place.enable_controllers()?;
         }
@@ -36,7 +41,7 @@ impl Tool for CgEnter {
             Some(name) => Cell::named(name, &places, self.share)?,
             None => {
                 // What others leave behind is no reason to fail here.
-                let _ = places.iter().try_for_each(|place| prune::prune(&place.parent).map(drop));
+                let _ = prune::prune(&hierarchies, parent);
                 Cell::unnamed(&places)?
             }
         };

@@ -66,6 +66,12 @@ impl FromStr for Listen {
 }
 
 impl Listen {
+    /// Whether it is a socket that accept(2) works on.
+    pub fn takes_connections(&self) -> bool {
+        use Transport::Stream;
+        matches!(self.address, Address::Internet(Stream, _) | Address::Unix(Stream, _))
+    }
+
     fn is_file(&self) -> bool {
         match &self.address {
             Address::Internet(..) => false,

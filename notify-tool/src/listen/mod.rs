@@ -2,6 +2,7 @@
 //! has socket activation on any host: privileged ports before the drop of privileges, ports of
 //! the host for an app that has no network of its own.
 
+mod accept;
 mod address;
 mod open;
 
@@ -36,6 +37,15 @@ pub struct ListenFds {
     #[arg(long)]
     lazy: bool,
 
+    /// Start COMMAND for each connection, which is its standard input and output
+    #[arg(long, conflicts_with = "lazy")]
+    accept: bool,
+
+    /// How many connections are served at a time; further ones wait
+    #[arg(long, value_name = "N", default_value_t = 64, requires = "accept")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    max_connections: u16,
+
     #[command(flatten)]
     link: LinkArgs,
 }
@@ -52,8 +62,14 @@ impl Tool for ListenFds {
             let listen: Listen = word.parse().map_err(|reason: String| {
                 chain::Error::new("can't listen on").object(word).reason(reason)
             })?;
+            if self.accept && !listen.takes_connections() {
+                return Err(chain::Error::new("can't accept connections on").object(word));
+            }
             sockets.push(open::open(&listen, word)?);
             names.push(listen.name.unwrap_or_else(|| self.name.clone()));
+        }
+        if self.accept {
+            return accept::serve(next, &sockets, self.max_connections.into());
         }
         if self.lazy {
             wait(&sockets)?;

@@ -10,17 +10,23 @@ use std::process::Command;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use crate::call::{self, Entry};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise, sigprocmask};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, Uid, chdir, chroot, fchdir, fork, pause, setresuid, setsid};
 
+use crate::load;
+
 /// Does `deed`; gives the exit status.
 pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
     match (deed.to_str().unwrap_or_default(), words) {
         ("exit", [status]) => number(status),
         ("die", [signal]) => die(signal),
+        ("spin", [time]) => load::spin(number(time)),
+        ("huge", [pages]) => load::huge(number(pages)),
+        ("read-direct", [path, bytes]) => load::read_direct(path, number(bytes)),
         ("eat", [bytes]) => eat(number(bytes)),
         ("fork", [count]) => fork_many(number(count)),
         ("orphans", [count]) => orphans(number(count)),
@@ -37,6 +43,8 @@ pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
         ("escape", [path]) => result(escape(path)),
         ("mount-flags", [path]) => mount_flags(path),
         ("become", [uid, program]) => result(become_user(number(uid), program)),
+        ("calls", [entry, last]) => calls(entry, number(last)),
+        ("push", [text]) => result(push(text)),
         ("copy", []) => result(io::copy(&mut io::stdin(), &mut io::stdout()).map(drop)),
         _ => {
             say(&format!("the probe can't do this: {deed:?} {words:?}"));
@@ -51,7 +59,7 @@ fn number<N: FromStr>(word: &OsString) -> N {
 }
 
 /// Writes a line that is read at once.
-fn say(line: &str) {
+pub fn say(line: &str) {
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
@@ -72,6 +80,24 @@ fn result(result: io::Result<()>) -> i32 {
 fn child() -> nix::Result<ForkResult> {
     // SAFETY: the probe never has a second thread, so no lock is held at the fork.
     unsafe { fork() }
+}
+
+/// What the filters say of all system calls up to `last`.
+fn calls(entry: &OsString, last: libc::c_long) -> i32 {
+    let entry = entry.to_str().and_then(Entry::named).expect("a way into the kernel");
+    say(&call::ask_all(entry, last).join(" "));
+    0
+}
+
+/// Puts `text` before what is typed at the terminal on stdin, as if it had been typed there.
+fn push(text: &OsStr) -> io::Result<()> {
+    for byte in text.as_encoded_bytes() {
+        // SAFETY: TIOCSTI reads one byte during the call.
+        if unsafe { libc::ioctl(0, libc::TIOCSTI, std::ptr::from_ref(byte)) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 fn die(signal: &OsString) -> i32 {

@@ -1,0 +1,32 @@
+//! A tool that stands outside of any chain: it looks at a container or acts on one, and starts no
+//! COMMAND.
+
+use clap::Parser;
+
+use crate::error::Result;
+use crate::{signal::Signal, standard_io, sys, tool};
+
+/// One of these tools.
+pub trait Act: Parser {
+    /// Does its one thing; gives the exit status.
+    fn run(self) -> Result<u8>;
+}
+
+/// The whole of such a tool's `main`.
+pub fn act<T: Act>() -> ! {
+    match start::<T>() {
+        Ok(status) => sys::exit_now(status),
+        Err(error) => tool::fail(T::command().get_name(), &error),
+    }
+}
+
+fn start<T: Act>() -> Result<u8> {
+    tool::refuse_privileged_start()?;
+    let tool = T::try_parse().unwrap_or_else(|error| tool::usage::<T>(&error));
+    standard_io::check()?;
+    // `cg-stat | head` ends as other programs do there, unless the caller ignores the signal.
+    if !sys::at_start().ignored_pipe {
+        let _ = sys::set_ignored(Signal::PIPE.number(), false);
+    }
+    tool.run()
+}

@@ -1,0 +1,336 @@
+//! cg-enter: limits that are felt, delegation, what is said at the end, and what is refused.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use catena_tests::{Cell, Chain, Ended, Scratch, User, any, each_user, like, need};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+each_user![if can_make_cgroups;
+    the_test_machine_has_every_controller,
+    cpu_time_is_limited,
+    cpus_are_pinned,
+    disks_are_slowed_down,
+    huge_pages_are_limited,
+    all_die_together_when_memory_runs_out,
+    every_limit_is_set,
+    what_v1_lacks_is_said,
+    a_sub_tree_is_handed_on,
+    the_end_is_reported,
+    waiting_is_reported,
+    a_report_needs_an_end,
+    what_is_left_is_killed,
+    many_at_once_leave_nothing,
+    nothing_is_half_made,
+    a_limit_on_cgroups_is_explained,
+    a_threaded_cgroup_is_refused,
+    a_read_only_cgroupfs_is_explained,
+    processes_in_the_way_are_moved,
+];
+
+fn can_make_cgroups(user: User) -> Result<(), String> {
+    Cell::new(user).map(drop)
+}
+
+fn cell(user: User) -> Rc<Cell> {
+    Rc::new(Cell::new(user).expect("asked before"))
+}
+
+/// Whether `controller` can be tested here: the machine has it, and the harness's cells for an
+/// ordinary user have it too. Which machine has which is the first test's business.
+fn has(user: User, controller: &str) -> bool {
+    let v1 = if controller == "io" { "blkio" } else { controller };
+    let lives_in_v1 = std::fs::read_to_string("/proc/self/cgroup")
+        .is_ok_and(|text| text.lines().any(|line| line.contains(&format!(":{v1}:"))));
+    match lives_in_v1 {
+        true => user.is_root(),
+        false => Cell::with(user, controller).is_ok(),
+    }
+}
+
+fn the_test_machine_has_every_controller(user: User) {
+    if std::env::var_os("CATENA_VM").is_some() {
+        for controller in ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "misc"] {
+            assert!(Cell::with(user, controller).is_ok(), "{controller} is missing");
+            assert!(cell(user).is_v2(controller), "{controller} is not in v2");
+        }
+    }
+}
+
+/// The number that the probe says at the end of this chain.
+#[track_caller]
+fn measured(user: User, line: &str) -> u64 {
+    let outcome = Chain::new(user, line).run();
+    outcome.expect(0, like("*\n"), "");
+    outcome.stdout.trim().parse().expect("a number")
+}
+
+fn cpu_time_is_limited(user: User) {
+    need!(Cell::with(user, "cpu"));
+    let limited = measured(user, "cg-enter --cpu-max 0.05 -- {probe} spin 1000");
+    let free = measured(user, "{probe} spin 1000");
+    // Others may leave little of a CPU to either.
+    assert!(limited * 2 < free, "{limited}% with the limit, {free}% without");
+}
+
+fn cpus_are_pinned(user: User) {
+    if !has(user, "cpuset") {
+        return;
+    }
+    let pinned = Chain::new(user, "cg-enter --cpuset-cpus 0 --cpuset-mems 0 -- {probe}").see();
+    assert_eq!(pinned.processors, "0");
+    let free = Chain::new(user, "{probe}").see();
+    assert_ne!(free.processors, "0", "a machine of one CPU shows nothing");
+    let wrong = Chain::new(user, "cg-enter --cpuset-cpus 0,1023 -- {probe}").run();
+    wrong.expect(125, "", like("cg-enter: *cpuset.cpus*\n"));
+}
+
+fn disks_are_slowed_down(user: User) {
+    // Only root may read a disk past all files.
+    if !has(user, "io") || !user.is_root() {
+        return;
+    }
+    let disks = ["/dev/nullb0", "/dev/vda", "/dev/sda", "/dev/nvme0n1"];
+    let Some(disk) = disks.into_iter().find(|disk| std::fs::File::open(disk).is_ok()) else {
+        return;
+    };
+    let read = format!("{{probe}} read-direct {disk} 1048576");
+    let free = measured(user, &read);
+    let limited = measured(user, &format!("cg-enter --io-max {disk},rbps=1M -- {read}"));
+    let lifted = measured(user, &format!("cg-enter --io-max {disk},rbps=max -- {read}"));
+    assert!(limited > 600, "{limited} ms with the limit");
+    assert!(free < 500 && lifted < 500, "{free} ms and {lifted} ms without");
+}
+
+fn huge_pages_are_limited(user: User) {
+    let pages = std::fs::read_to_string("/proc/sys/vm/nr_hugepages").unwrap_or_default();
+    if !has(user, "hugetlb") || pages.trim().parse::<u32>().unwrap_or(0) < 8 {
+        return;
+    }
+    Chain::new(user, "{probe} huge 2").run().expect(0, "1\n2\n", "");
+    let limited = Chain::new(user, "cg-enter --hugetlb-max 2MB,2M -- {probe} huge 2").run();
+    limited.expect(Signal::SIGBUS, "1\n", "");
+}
+
+fn all_die_together_when_memory_runs_out(user: User) {
+    let cell = need!(Cell::with(user, "memory"));
+    let eat = |options: &str| {
+        let line = format!("cg-enter --memory-max 32M {options} --");
+        let chain = Chain::new(user, &line).args(["sh", "-c", "\"$0\" eat 100000000; echo shell"]);
+        chain.arg("{probe}").run()
+    };
+    eat("").expect(0, "shell\n", any());
+    if cell.is_v2("memory") {
+        eat("--memory-oom-group").expect(Signal::SIGKILL, "", any());
+    }
+}
+
+/// Each option, the file that shows it in either version, and the values.
+const SETTINGS: &[(&str, &str, &str, &str, &str)] = &[
+    ("--cpu-max-burst 2000 --cpu-max 0.5", "cpu.max.burst", "2000", "cpu.cfs_burst_us", "2000"),
+    ("--cpu-idle", "cpu.idle", "1", "cpu.idle", "1"),
+    ("--memory-min 4M", "memory.min", "4194304", "", ""),
+    ("--memory-low 4M", "memory.low", "4194304", "", ""),
+    ("--memory-high 64M", "memory.high", "67108864", "", ""),
+    ("--memory-swap-max 8M", "memory.swap.max", "8388608", "", ""),
+    ("--memory-oom-group", "memory.oom.group", "1", "", ""),
+    (
+        "--memory-max 8M --memory-swap-max 8M",
+        "memory.swap.max",
+        "8388608",
+        "memory.memsw.limit_in_bytes",
+        "16777216",
+    ),
+    ("--memory-max 10000001", "memory.max", "9998336", "memory.limit_in_bytes", "9998336"),
+    ("--memory-max max", "memory.max", "max", "memory.limit_in_bytes", "9223372036854771712"),
+];
+
+fn every_limit_is_set(user: User) {
+    for (options, v2, in_v2, v1, in_v1) in SETTINGS {
+        let controller = v2.split('.').next().unwrap_or_default();
+        let cell = Rc::new(need!(Cell::with(user, controller)));
+        let expected = if cell.is_v2(controller) { in_v2 } else { in_v1 };
+        if expected.is_empty() {
+            continue;
+        }
+        let line = format!("cg-enter --name web {options} -- true");
+        Chain::new(user, &line).in_cell(&cell).run().expect(0, "", "");
+        assert_eq!(cell.limit(controller, "web", v2, v1), *expected, "{options}");
+    }
+}
+
+fn what_v1_lacks_is_said(user: User) {
+    let cell = need!(Cell::with(user, "memory"));
+    if cell.is_v2("memory") {
+        return;
+    }
+    for options in ["--memory-high 1M", "--memory-low 1M", "--memory-oom-group"] {
+        let line = format!("cg-enter {options} -- {{probe}}");
+        let said = "cg-enter: can't set --memory-*: *v1*\nhint: *memory.*\n";
+        Chain::new(user, &line).run().expect(125, "", like(said));
+    }
+    let outcome = Chain::new(user, "cg-enter --memory-swap-max 1M -- {probe}").run();
+    outcome.expect(125, "", like("cg-enter: *together\nhint: give --memory-max too\n"));
+}
+
+fn a_sub_tree_is_handed_on(user: User) {
+    if !user.is_root() {
+        return;
+    }
+    let inner = "priv-drop --user 4242:4242 -- cg-enter --name inner -- {probe}";
+    let line = format!("cg-enter --delegate 4242 -- {inner}");
+    let seen = Chain::new(user, &line).see();
+    assert!(seen.cgroups.iter().any(|line| line.ends_with("/inner")), "{:?}", seen.cgroups);
+    let kept = Chain::new(user, &format!("cg-enter -- {inner}")).run();
+    kept.expect(125, "", like("cg-enter: *Permission denied\nhint: *Delegate=yes*\n"));
+}
+
+fn the_end_is_reported(user: User) {
+    need!(Cell::with(user, "memory"));
+    let report = |options: &str, app: &str| -> Value {
+        let scratch = Scratch::new(user);
+        let file = scratch.join("status");
+        let line = format!("cg-enter {options} --status-file {} -- {app}", file.display());
+        Chain::new(user, &line).run();
+        let text = std::fs::read_to_string(file).expect("a report");
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let end = report("", "{probe} exit 7");
+    assert_eq!((&end["exit"], &end["signal"]), (&7.into(), &Value::Null));
+    let end = report("--name web --rm", "{probe} die SIGTERM");
+    assert_eq!((&end["exit"], &end["signal"]), (&Value::Null, &"TERM".into()));
+    assert_eq!(end["name"], "web");
+    let end = report("--memory-max 32M", "{probe} eat 100000000");
+    assert_eq!((&end["signal"], &end["oom_kill"]), (&"KILL".into(), &1.into()));
+    assert_eq!(end["memory_max"], 32 << 20);
+    let end = report("--pids-max 4", "{probe} fork 9");
+    assert_eq!((&end["exit"], &end["pids_refused"]), (&0.into(), &1.into()));
+    assert!(end["cpu_usec"].as_u64().is_some_and(|time| time > 0), "{end}");
+    let line = "cg-enter --status-fd 2 -- {probe} exit 3";
+    Chain::new(user, line).run().expect(3, "", like("{\"exit\":3,*}\n"));
+    let line = "cg-enter --status-fd 9 -- {probe} exit 3";
+    Chain::new(user, line).run().expect(125, "", like("cg-enter: *'9'*not open*\n"));
+}
+
+fn waiting_is_reported(user: User) {
+    let line = "cg-enter --pressure -- {probe} exit 0";
+    let said = "cg-enter: waited for cpu some * s full * s, memory some * s full * s, \
+                io some * s full * s\n";
+    Chain::new(user, line).run().expect(0, "", like(said));
+}
+
+fn a_report_needs_an_end(user: User) {
+    for option in ["--pressure", "--status-fd 2", "--status-file /nowhere/x"] {
+        let cell = cell(user);
+        let line = format!("cg-enter --name web {option} -- {{probe}}");
+        let outcome = Chain::new(user, &line).in_cell(&cell).run();
+        outcome.expect(125, "", like("cg-enter: *\nhint: *--rm*\n"));
+        assert!(cell.cgroups().is_empty());
+    }
+}
+
+fn what_is_left_is_killed(user: User) {
+    for options in ["", "--name web --rm", "--rm"] {
+        let cell = cell(user);
+        let chain = Chain::new(user, &format!("cg-enter {options} --")).in_cell(&cell);
+        let chain = chain.args(["sh", "-c", "sleep 100 & sleep 100 & exit 5"]);
+        chain.run().expect(5, "", "");
+        assert!(cell.cgroups().is_empty(), "{:?}", cell.cgroups());
+        assert!(cell.processes().is_empty());
+    }
+}
+
+fn many_at_once_leave_nothing(user: User) {
+    need!(Cell::with(user, "pids"));
+    let cell = cell(user);
+    let count = if std::env::var_os("CATENA_VM").is_some() { 30 } else { 500 };
+    let script = format!(
+        "i=0; while [ $i -lt {count} ]; do cg-enter --rm --pids-max 9 -- true & i=$((i+1)); done; wait"
+    );
+    let chain = Chain::new(user, "sh -c").arg(script).in_cell(&cell);
+    chain.deadline(std::time::Duration::from_secs(120)).run().expect(0, "", "");
+    let left: Vec<_> = cell.cgroups().into_iter().filter(|path| !is_rest(path)).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Where the harness's own processes of the cell are moved when they are in the way.
+fn is_rest(path: &Path) -> bool {
+    path == Path::new("catena.rest")
+}
+
+fn nothing_is_half_made(user: User) {
+    need!(Cell::with(user, "pids"));
+    for options in [
+        "--pids-max 5 --set pids.nonsense=1",
+        "--pids-max 5 --set nonsense.max=1",
+        "--pids-max 5 --io-latency 0:0,1ms --memory-high 1",
+        "--set cgroup.max.depth=nonsense",
+        "--pids-max 5 --hugetlb-max 3MB,3M",
+    ] {
+        for name in ["", "--name web"] {
+            let cell = cell(user);
+            let line = format!("cg-enter {name} {options} -- {{probe}}");
+            let outcome = Chain::new(user, &line).in_cell(&cell).run();
+            outcome.expect(125, "", like("cg-enter: *\n"));
+            let left: Vec<_> = cell.cgroups().into_iter().filter(|path| !is_rest(path)).collect();
+            assert!(left.is_empty(), "{options} leaves {left:?}");
+        }
+    }
+}
+
+fn a_limit_on_cgroups_is_explained(user: User) {
+    for file in ["cgroup.max.descendants", "cgroup.max.depth"] {
+        let line = format!("cg-enter --set {file}=0 -- cg-enter --name inner -- {{probe}}");
+        let outcome = Chain::new(user, &line).run();
+        outcome.expect(125, "", like("cg-enter: can't make *inner*\nhint: *max.descendants*\n"));
+    }
+}
+
+fn a_threaded_cgroup_is_refused(user: User) {
+    let cell = cell(user);
+    let line = "cg-enter --name team -- cg-enter --name part -- true";
+    Chain::new(user, line).in_cell(&cell).run().expect(0, "", "");
+    let folder = cell.folder_v2().expect("a v2 hierarchy");
+    std::fs::write(folder.join("team/part/cgroup.type"), "threaded").expect("make it threaded");
+    for (line, said) in [
+        ("cg-enter --parent team/part --name web -- {probe}", "*cgroup.type*"),
+        ("cg-enter --parent team --name part -- {probe}", "*cgroup.type*"),
+    ] {
+        let outcome = Chain::new(user, line).in_cell(&cell).run();
+        outcome.expect(125, "", like(format!("cg-enter: {said}\nhint: *threaded*\n")));
+    }
+    assert!(!folder.join("team/part/web").exists());
+}
+
+fn a_read_only_cgroupfs_is_explained(user: User) {
+    if !user.is_root() {
+        return;
+    }
+    let cell = cell(user);
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 ")).expect("cgroup2");
+    let point = mount.split(' ').nth(4).expect("a mount point");
+    let script = format!("mount -o remount,bind,ro {point} && exec cg-enter -- \"$0\"");
+    let chain = Chain::new(user, "unshare -m sh -c").arg(script).arg("{probe}").in_cell(&cell);
+    let said = "cg-enter: can't make *Read-only file system\nhint: *read-only*\n";
+    chain.run().expect(125, "", like(said));
+}
+
+fn processes_in_the_way_are_moved(user: User) {
+    // Only v2 has that rule: the shell and its child stand where the controllers are wanted.
+    let cell = Rc::new(need!(Cell::with(user, "pids")));
+    let script =
+        "sleep 100 & cg-enter --name web --pids-max 9 -- \"$0\" exit 4; s=$?; kill $!; exit $s";
+    let chain = Chain::new(user, "sh -c").arg(script).arg("{probe}").in_cell(&cell);
+    let outcome = chain.run();
+    assert_eq!(outcome.ended, Some(Ended::Exit(4)), "{}", outcome.stderr);
+    assert_eq!(cell.cgroups().iter().any(|path| is_rest(path)), cell.is_v2("pids"));
+    // The next one stands in the leaf, and is made beside it and not below.
+    Chain::new(user, "cg-enter --name next --pids-max 9 -- true")
+        .in_cell(&cell)
+        .run()
+        .expect(0, "", "");
+    assert!(cell.cgroups().contains(Path::new("next")), "{:?}", cell.cgroups());
+}

@@ -1,0 +1,218 @@
+//! notify-bridge: datagrams of an app that means harm.
+
+use catena_tests::manager::Manager;
+use catena_tests::{Chain, Outcome, Scratch, User, any, each_user, need};
+
+each_user![
+    if has_python;
+    nothing_harmful_gets_through,
+    nothing_harmful_gets_through_with_few_descriptors,
+    a_barrier_is_answered_by_the_manager,
+    a_flood_does_not_block_signals,
+    a_process_outside_is_not_heard,
+    only_the_app_with_from_main,
+    a_main_process_is_translated_and_named_once,
+];
+
+fn has_python(_: User) -> Result<(), String> {
+    need::program("python3").map(drop)
+}
+
+/// What each script begins with: `send`, and what it needs.
+const PRELUDE: &str = r#"
+import array, os, socket, struct, sys, time
+manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+manager.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
+manager.connect(os.environ["NOTIFY_SOCKET"])
+def send(message, descriptors=(), credentials=None):
+    extra = []
+    if descriptors:
+        extra.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors)))
+    if credentials:
+        extra.append((socket.SOL_SOCKET, socket.SCM_CREDENTIALS, struct.pack("iii", *credentials)))
+    try:
+        manager.sendmsg([message], extra)
+    except OSError:
+        pass  # the kernel refuses already
+"#;
+
+/// Every message that must not arrive, or not whole.
+const HARM: &str = r#"
+def bridge_descriptors():
+    return len(os.listdir(f"/proc/{os.getppid()}/fd"))
+def settle():
+    read, write = os.pipe()
+    send(b"BARRIER=1", [write])
+    os.close(write)
+    os.read(read, 1)
+    os.close(read)
+settle()
+before = bridge_descriptors()
+read, write = os.pipe()
+folder, path = os.open("/", os.O_RDONLY), os.open("/", os.O_PATH)
+space = os.open("/proc/self/ns/net", os.O_RDONLY)
+for _ in range(20):
+    for message in [b"", b"\0", b"\0\0\0", b"STATUS=nul\0READY=1", b"A" * 65536,
+                    b"STATUS=" + b"x" * 4096, b"MAINPID=1", b"MAINPID=4294967297", b"NOTIFYACCESS=all",
+                    b"FDSTORE=1\nFDNAME=x", b"BARRIER=1", b"=", b"\n\r\n", b"\xff\xfe=1"]:
+        send(message)
+    send(b"FDSTORE=1", [read] * 253)
+    send(b"FDSTORE=1", [folder])
+    send(b"FDSTORE=1", [path])
+    send(b"FDSTORE=1", [space])
+    send(b"BARRIER=1", [write, write])
+    send(b"BARRIER=1\nSTATUS=behind a barrier", [write])
+    if os.getuid() == 0:
+        send(b"STATUS=forged", credentials=(1, 0, 0))
+    send(b"STATUS=x\rMAINPID=1")
+    send(b"STATUS=y\\\nMAINPID=1")
+settle()
+after = bridge_descriptors()
+print("leaked" if after > before else "clean")
+send(b"READY=1")
+"#;
+
+struct Stage {
+    manager: Manager,
+    scratch: Scratch,
+    user: User,
+}
+
+impl Stage {
+    fn new(user: User) -> Stage {
+        let scratch = Scratch::new(user);
+        Stage { manager: Manager::at(&scratch.join("notify")), scratch, user }
+    }
+
+    fn chain(&self, first: &str, script: &str) -> Chain {
+        let chain = Chain::new(self.user, &format!("{first} /usr/bin/python3 -c"));
+        let chain = chain.arg(format!("{PRELUDE}{script}"));
+        chain.env("NOTIFY_SOCKET", self.scratch.join("notify"))
+    }
+
+    fn run(&self, first: &str, script: &str) -> Outcome {
+        self.chain(first, script).run()
+    }
+}
+
+fn expect_no_harm(user: User, first: &str) {
+    let stage = Stage::new(user);
+    stage.run(first, HARM).expect(0, "clean\n", any());
+    let texts = stage.manager.texts();
+    let harmless = |text: &&String| !matches!(text.as_str(), "STATUS=x" | "STATUS=y");
+    let others: Vec<_> = texts.iter().filter(harmless).collect();
+    assert_eq!(others, ["READY=1"]);
+    assert_eq!(texts.len(), 41);
+}
+
+fn nothing_harmful_gets_through(user: User) {
+    expect_no_harm(user, "notify-bridge --fdstore 4 --");
+    // The manager itself hears all of it.
+    let stage = Stage::new(user);
+    stage.run("", "send(b'STATUS=x\\rMAINPID=1')").expect(0, "", "");
+    assert_eq!(stage.manager.texts(), ["STATUS=x\rMAINPID=1"]);
+}
+
+fn nothing_harmful_gets_through_with_few_descriptors(user: User) {
+    expect_no_harm(user, "prlimit --nofile=20 notify-bridge --fdstore 4 --");
+}
+
+fn a_barrier_is_answered_by_the_manager(user: User) {
+    let stage = Stage::new(user);
+    let script = r#"
+read, write = os.pipe()
+send(b"STATUS=before")
+send(b"BARRIER=1", [write])
+os.close(write)
+os.read(read, 1)
+print("answered", flush=True)
+"#;
+    stage.run("notify-bridge --", script).expect(0, "answered\n", "");
+    assert_eq!(stage.manager.texts(), ["STATUS=before"]);
+}
+
+fn a_flood_does_not_block_signals(user: User) {
+    let scratch = Scratch::new(user);
+    // A service manager that never reads.
+    let deaf = std::os::unix::net::UnixDatagram::bind(scratch.join("notify")).expect("bind");
+    let all = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(scratch.join("notify"), all).expect("chmod");
+    let script = r#"
+import signal
+signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+manager.setblocking(False)
+print("floods", flush=True)
+while True:
+    try:
+        manager.send(b"STATUS=more")
+    except BlockingIOError:
+        time.sleep(0.001)
+"#;
+    let chain = Chain::new(user, "notify-bridge -- /usr/bin/python3 -c");
+    let chain = chain.arg(format!("{PRELUDE}{script}"));
+    let mut running = chain.env("NOTIFY_SOCKET", scratch.join("notify")).start();
+    running.wait_for("floods\n");
+    running.signal(nix::sys::signal::Signal::SIGTERM);
+    running.finish().expect(7, "floods\n", any());
+    drop(deaf);
+}
+
+fn a_process_outside_is_not_heard(user: User) {
+    let stage = Stage::new(user);
+    let run = stage.scratch.folder("run", user);
+    let script = r#"
+print(os.environ["NOTIFY_SOCKET"], flush=True)
+sys.stdin.read()
+send(b"READY=1")
+"#;
+    // An open pipe on stdin would end at once: the app waits for the file instead.
+    let script =
+        script.replace("sys.stdin.read()", "while not os.path.exists('go'): time.sleep(0.01)");
+    let chain = stage.chain("notify-bridge --", &script).directory(&run);
+    let mut running = chain.env("RUNTIME_DIRECTORY", &run).start();
+    running.wait_for("\n");
+    let address = running.stdout().trim_end().to_owned();
+    let outside = std::os::unix::net::UnixDatagram::unbound().expect("socket");
+    outside.send_to(b"STATUS=from outside", &address).expect("send");
+    std::fs::write(run.join("go"), "").expect("write");
+    running.finish().expect(0, any(), any());
+    assert_eq!(stage.manager.texts(), ["READY=1"]);
+}
+
+fn only_the_app_with_from_main(user: User) {
+    let script = r#"
+child = os.fork()
+if child == 0:
+    send(b"STATUS=child")
+    time.sleep(0.2)
+    os._exit(0)
+os.waitpid(child, 0)
+send(b"STATUS=app")
+"#;
+    let stage = Stage::new(user);
+    stage.run("notify-bridge --from main --", script).expect(0, "", any());
+    assert_eq!(stage.manager.texts(), ["STATUS=app"]);
+    stage.run("notify-bridge --", script).expect(0, "", "");
+    assert_eq!(stage.manager.texts(), ["STATUS=child", "STATUS=app"]);
+}
+
+fn a_main_process_is_translated_and_named_once(user: User) {
+    need!(user.can_isolate());
+    let script = r#"
+own = b"%d" % os.getpid()
+for message in [b"MAINPID=99", b"MAINPID=" + own + b"\nSTATUS=here", b"MAINPID=1", b"STATUS=end"]:
+    send(message)
+    time.sleep(0.1)
+"#;
+    let stage = Stage::new(user);
+    let chain = "notify-bridge --allow MAINPID -- ns-unshare -- mini-init --";
+    let running = stage.chain(chain, script).start();
+    let main = running.pid();
+    running.finish().expect(0, "", "");
+    let texts = stage.manager.texts();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    let named = texts[0].strip_prefix("STATUS=here\nMAINPID=").expect("a translated MAINPID");
+    let named: i32 = named.parse().expect("a number");
+    assert!(named > main, "{named} is not below {main}");
+    assert_eq!(texts[1], "STATUS=end");
+}

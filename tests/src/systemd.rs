@@ -1,0 +1,187 @@
+//! A host of its own with a real systemd, made of our own tools.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::{Chain, Outcome, Running, User, need, toolbox};
+
+/// How long it may take to boot, and a unit to get where it is to get.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A running systemd, PID 1 of its namespaces. It is gone when this is dropped.
+#[derive(Debug)]
+pub struct Systemd {
+    chain: Running,
+    pid: i32,
+}
+
+impl Systemd {
+    /// Boots a host, or says why that can't be done here.
+    pub fn boot() -> Result<Systemd, String> {
+        Systemd::ask_for()?;
+        let line = "cg-enter -- ns-unshare --share=user -- fs-pivot --ephemeral --no-defaults / --";
+        let chain = Chain::new(User::Root, line).arg(folder("systemd/host"));
+        Systemd::wait_for_boot(chain.arg(toolbox::folder()).arg(folder("../examples/systemd")))
+    }
+
+    /// Boots it as the app of a container.
+    pub fn in_container(user: User) -> Result<Systemd, String> {
+        Systemd::ask_for()?;
+        user.can_isolate()?;
+        let line = "cg-enter -- ns-unshare -- fs-pivot --ephemeral / -- env container=catena";
+        Systemd::wait_for_boot(Chain::new(user, line).arg(folder("systemd/container")))
+    }
+
+    fn ask_for() -> Result<(), String> {
+        if !User::suite_is_root() {
+            return Err("only root boots a systemd".into());
+        }
+        if !Path::new("/lib/systemd/systemd").is_file() {
+            return Err("no systemd: apt install systemd dbus".into());
+        }
+        ["nsenter", "dbus-daemon", "python3"]
+            .iter()
+            .try_for_each(|name| need::program(name).map(drop))
+    }
+
+    fn wait_for_boot(chain: Chain) -> Result<Systemd, String> {
+        let chain = chain.deadline(Duration::from_secs(120)).start();
+        let end = Instant::now() + PATIENCE;
+        let pid = loop {
+            if let Some(pid) = chain_systemd(&chain) {
+                break pid;
+            }
+            if Instant::now() > end || chain.processes().is_empty() {
+                chain.finish().expect(0, "", "");
+                panic!("the host's chain ended before it was systemd");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let host = Systemd { chain, pid };
+        host.wait("it is running", || host.ask("systemctl is-system-running") == "running");
+        Ok(host)
+    }
+
+    /// Runs a command in the host.
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--all", "--target", &self.pid.to_string(), "--"]);
+        command.args(line.split_whitespace());
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
+        command
+    }
+
+    /// What a command in the host prints; nothing is asked about its status.
+    pub fn ask(&self, line: &str) -> String {
+        let output = self.command(line).output().expect("run nsenter");
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    /// Runs a command in the host that must succeed, and gives what it prints.
+    #[track_caller]
+    pub fn run(&self, line: &str) -> String {
+        let output = self.command(line).output().expect("run nsenter");
+        let (out, err) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let journal = || self.ask("journalctl --no-pager --lines=12");
+        assert!(output.status.success(), "{line}: {out}{err}\n{}", journal());
+        out.trim_end().to_owned()
+    }
+
+    /// A property of a unit, as systemctl shows it.
+    pub fn show(&self, unit: &str, property: &str) -> String {
+        self.ask(&format!("systemctl show --value --property {property} {unit}"))
+    }
+
+    /// Waits until a property has this value.
+    #[track_caller]
+    pub fn wait_for(&self, unit: &str, property: &str, value: &str) {
+        self.wait(&format!("{property} of {unit} is {value}"), || {
+            self.show(unit, property) == value
+        });
+    }
+
+    /// Waits until `true_at_last` says so.
+    #[track_caller]
+    pub fn wait(&self, what: &str, mut true_at_last: impl FnMut() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !true_at_last() {
+            let journal = || self.ask("journalctl --no-pager --lines=12");
+            assert!(Instant::now() < end, "too late: {what}\n{}", journal());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Writes a file of the host.
+    #[track_caller]
+    pub fn write(&self, path: &str, text: &str) {
+        let folder = Path::new(path).parent().expect("a file is in a folder");
+        self.run(&format!("mkdir -p {}", folder.display()));
+        // By a process inside: an owner there may have no number out here.
+        let mut tee = self.command(&format!("tee {path}"));
+        let mut tee = tee.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("run nsenter");
+        tee.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("write to a pipe");
+        assert!(tee.wait().expect("wait").success(), "write {path}");
+    }
+
+    /// Writes a unit, or a part of one (`NAME.d/PART.conf`), and lets systemd read it.
+    #[track_caller]
+    pub fn unit(&self, name: &str, text: &str) {
+        self.write(&format!("/run/systemd/system/{name}"), text);
+        self.run("systemctl daemon-reload");
+    }
+
+    /// Reads a file of the host.
+    pub fn read(&self, path: impl AsRef<OsStr>) -> String {
+        let path = self.path(Path::new(path.as_ref()).to_str().expect("UTF-8"));
+        fs::read_to_string(&path).unwrap_or_default()
+    }
+
+    /// Where a path of the host is outside.
+    pub fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.pid))
+    }
+
+    /// The processes of a unit, as the host numbers them.
+    pub fn processes(&self, unit: &str) -> Vec<i32> {
+        let group = self.show(unit, "ControlGroup");
+        if group.is_empty() {
+            return Vec::new();
+        }
+        let found =
+            self.ask(&format!("find /sys/fs/cgroup{group} -name cgroup.procs -exec cat {{}} +"));
+        found.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    /// Tells it to halt, and gives how its chain ended.
+    #[track_caller]
+    pub fn halt(self) -> Outcome {
+        // SIGRTMIN+3 of systemd(1).
+        let told = Command::new("kill").args(["-s", "37", &self.pid.to_string()]).status();
+        assert!(told.expect("run kill").success());
+        self.chain.finish()
+    }
+}
+
+/// A folder or file of the tests' sources.
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The process of the chain that is PID 1 and has become systemd.
+fn chain_systemd(chain: &Running) -> Option<i32> {
+    chain.processes().into_iter().find(|pid| {
+        let file =
+            |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let is_init = || {
+            let status = file("status");
+            let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+            ids.and_then(|ids| ids.split_whitespace().nth(1)) == Some("1")
+        };
+        file("comm") == "systemd\n" && is_init()
+    })
+}

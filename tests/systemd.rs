@@ -1,0 +1,308 @@
+//! Under a real systemd: what `systemctl show` says of services whose apps are in containers. The
+//! units are those of `examples/systemd`.
+
+use catena_tests::systemd::Systemd;
+use catena_tests::{User, each_user, need};
+
+each_user![systemd_in_a_container];
+
+/// The main process of a unit is the bridge, and the app another one.
+#[track_caller]
+fn assert_is_bridged(host: &Systemd, unit: &str) {
+    let main = host.show(unit, "MainPID");
+    assert_eq!(host.ask(&format!("cat /proc/{main}/comm")), "notify-bridge");
+    assert!(host.processes(unit).len() >= 3, "{:?}", host.processes(unit));
+}
+
+/// Nothing of a unit is left.
+#[track_caller]
+fn assert_is_gone(host: &Systemd, unit: &str) {
+    assert!(host.processes(unit).is_empty(), "{:?}", host.processes(unit));
+    assert_eq!(host.ask("find /run /tmp -maxdepth 2 -name catena-*"), "");
+    assert_eq!(host.ask("find /sys/fs/cgroup -name app"), "");
+}
+
+#[test]
+fn active_only_after_ready() {
+    let host = need!(Systemd::boot());
+    // The app waits for a word before it says that it is ready.
+    host.write("/srv/wait.py", "import os, app\nopen('/srv/go').read()\napp.main()\n");
+    host.run("mkfifo -m 666 /srv/go");
+    host.unit(
+        "web.service.d/wait.conf",
+        "[Service]\nExecStart=\nExecStart=notify-bridge -- ns-unshare -- fs-pivot / -- \
+         mini-init -- python3 /srv/wait.py\n",
+    );
+    host.run("systemctl start --no-block web");
+    host.wait("the app runs", || host.processes("web").len() == 4);
+    assert_eq!(host.show("web", "ActiveState"), "activating");
+    host.write("/srv/go", "now\n");
+    host.wait_for("web", "ActiveState", "active");
+    assert_is_bridged(&host, "web");
+    assert_eq!(host.show("web", "StatusText"), "up, start 1");
+}
+
+#[test]
+fn reload_and_stop() {
+    let host = need!(Systemd::boot());
+    host.run("systemctl start web");
+    assert_is_bridged(&host, "web");
+    assert_eq!(host.show("web", "StatusText"), "up, start 1");
+    host.run("systemctl reload web");
+    host.wait_for("web", "StatusText", "reloaded");
+    assert_eq!(host.show("web", "ActiveState"), "active");
+    host.run("systemctl stop web");
+    assert_eq!(host.show("web", "ActiveState"), "inactive");
+    assert_eq!(host.show("web", "Result"), "success");
+    assert_is_gone(&host, "web");
+}
+
+#[test]
+fn the_last_status_is_not_lost() {
+    let host = need!(Systemd::boot());
+    host.unit(
+        "last.service",
+        "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=notify\nNotifyAccess=main\nRemainAfterExit=yes\nExecStart=notify-bridge \
+         -- ns-unshare -- fs-pivot / -- mini-init -- python3 -c 'import sys; \
+         sys.path.append(\"/srv\"); import app; app.notify(\"READY=1\"); \
+         app.notify(\"STATUS=last words\")'\n",
+    );
+    for _ in 0..10 {
+        host.run("systemctl restart last");
+        host.wait_for("last", "SubState", "exited");
+        assert_eq!(host.show("last", "StatusText"), "last words");
+    }
+}
+
+#[test]
+fn an_app_that_dies_before_it_is_ready() {
+    let host = need!(Systemd::boot());
+    host.unit(
+        "early.service",
+        "[Service]\nType=notify\nExecStart=notify-bridge -- ns-unshare -- fs-pivot / -- \
+         mini-init -- sh -c 'exit 42'\n",
+    );
+    assert!(!host.command("systemctl start early").output().expect("run").status.success());
+    assert_eq!(host.show("early", "Result"), "exit-code");
+    assert_eq!(host.show("early", "ExecMainStatus"), "42");
+    assert_is_gone(&host, "early");
+}
+
+#[test]
+fn the_watchdog_kills_what_hangs() {
+    let host = need!(Systemd::boot());
+    host.unit("web.service.d/short.conf", "[Service]\nWatchdogSec=1\nRestart=no\n");
+    host.run("systemctl start web");
+    // Alive for longer than the time that the watchdog allows.
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    assert_eq!(host.show("web", "ActiveState"), "active");
+    host.run("systemctl kill --signal=USR1 --kill-who=main web");
+    host.wait_for("web", "Result", "watchdog");
+    host.wait_for("web", "ActiveState", "failed");
+    assert_is_gone(&host, "web");
+}
+
+#[test]
+fn stored_descriptors_come_back() {
+    let host = need!(Systemd::boot());
+    host.run("systemctl start store");
+    host.wait_for("store", "NFileDescriptorStore", "1");
+    assert_eq!(host.show("store", "StatusText"), "stored, start 1");
+    host.run("systemctl restart store");
+    assert_eq!(host.show("store", "StatusText"), "stored, start 2");
+    // A crash of the whole unit's main process, and of the app alone.
+    for (who, start) in [("main", 3), ("all", 4)] {
+        host.run(&format!("systemctl kill --signal=KILL --kill-who={who} store"));
+        host.wait_for("store", "StatusText", &format!("stored, start {start}"));
+        host.wait_for("store", "ActiveState", "active");
+        assert_eq!(host.show("store", "NFileDescriptorStore"), "1");
+    }
+    // Without leave of the bridge nothing is stored.
+    host.run("systemctl start web");
+    assert_eq!(host.show("web", "NFileDescriptorStore"), "0");
+}
+
+#[test]
+fn socket_activation_without_a_network() {
+    let host = need!(Systemd::boot());
+    host.run("systemctl start activated.socket");
+    assert_eq!(host.show("activated.service", "ActiveState"), "inactive");
+    let ask = || host.run("python3 /srv/ask.py");
+    host.write(
+        "/srv/ask.py",
+        "import socket\nprint(socket.create_connection(('127.0.0.1', 8080)).recv(99).decode())\n",
+    );
+    assert_eq!(ask(), "activated, start 1");
+    assert_eq!(ask(), "activated, start 1");
+    assert_eq!(host.show("activated.service", "ActiveState"), "active");
+    // The app's network has the loopback interface only.
+    let app = *host.processes("activated.service").last().expect("an app");
+    assert_eq!(host.read(format!("/proc/{app}/net/dev")).lines().count(), 3);
+    host.run("systemctl stop activated.socket activated.service");
+    assert_is_gone(&host, "activated.service");
+}
+
+#[test]
+fn templates() {
+    let host = need!(Systemd::boot());
+    host.run("systemctl start web@blue web@green");
+    for name in ["blue", "green"] {
+        let unit = format!("web@{name}");
+        assert_is_bridged(&host, &unit);
+        assert_eq!(host.show(&unit, "StatusText"), format!("{name}, start 1"));
+    }
+    host.run("systemctl stop web@blue");
+    assert_is_gone_but_others(&host, "web@blue");
+    assert_eq!(host.show("web@green", "ActiveState"), "active");
+}
+
+#[track_caller]
+fn assert_is_gone_but_others(host: &Systemd, unit: &str) {
+    assert!(host.processes(unit).is_empty(), "{:?}", host.processes(unit));
+}
+
+#[test]
+fn an_ordinary_user_and_a_dynamic_one() {
+    let host = need!(Systemd::boot());
+    for (unit, label) in [("user", "ordinary"), ("dynamic", "dynamic")] {
+        host.run(&format!("systemctl start {unit}"));
+        assert_is_bridged(&host, unit);
+        assert_eq!(host.show(unit, "StatusText"), format!("{label}, start 1"));
+        let main = host.show(unit, "MainPID");
+        assert_ne!(host.ask(&format!("stat --format=%u /proc/{main}")), "0");
+        host.run(&format!("systemctl stop {unit}"));
+        assert_is_gone(&host, unit);
+    }
+}
+
+#[test]
+fn a_cgroup_below_the_units() {
+    let host = need!(Systemd::boot());
+    if !host.read("/sys/fs/cgroup/cgroup.controllers").contains("pids") {
+        // The machine has that controller in a hierarchy of version 1.
+        let path = "/run/systemd/system/limited.service";
+        let without = host.read(path).replace(" --pids-max 64", "");
+        host.unit("limited.service", &without);
+    }
+    host.run("systemctl start limited");
+    assert_is_bridged(&host, "limited");
+    let group = host.show("limited", "ControlGroup");
+    assert_ne!(host.read(format!("/sys/fs/cgroup{group}/app/cgroup.procs")), "");
+    host.run("systemctl stop limited");
+    host.wait_for("limited", "ActiveState", "inactive");
+    assert_is_gone(&host, "limited");
+}
+
+#[test]
+fn ready_when_its_port_is() {
+    let host = need!(Systemd::boot());
+    host.run("systemctl start port");
+    assert_is_bridged(&host, "port");
+    host.run("systemctl stop port");
+    assert_is_gone(&host, "port");
+}
+
+#[test]
+fn the_journal_knows_the_app() {
+    let host = need!(Systemd::boot());
+    host.run("systemctl start web");
+    let wanted = "MESSAGE=process 2 of user 65534 is up\n";
+    let journal = || host.ask("journalctl -u web -o export");
+    host.wait("the line is in the journal", || journal().contains(wanted));
+    let journal = journal();
+    let entry = journal.split("\n\n").find(|entry| entry.contains(wanted)).expect("waited for");
+    assert!(entry.contains("\n_COMM=python3\n"), "{entry}");
+    assert!(entry.contains("\n_SYSTEMD_UNIT=web.service\n"), "{entry}");
+    let app = host.processes("web").into_iter().max().expect("an app");
+    assert!(entry.contains(&format!("\n_PID={app}\n")), "{app}: {entry}");
+}
+
+#[test]
+fn the_examples_are_well_formed() {
+    let host = need!(Systemd::boot());
+    let version = host.run("systemctl --version");
+    let version: u32 = version.split_whitespace().nth(1).expect("a version").parse().expect("one");
+    let find = "find /run/systemd/system /etc/systemd/user -type f -name";
+    let units = host.run(&format!("{find} *.service -o -type f -name *.socket"));
+    for unit in units.lines().filter(|unit| version >= 253 || !unit.ends_with("/reload.service")) {
+        let output = host.command(&format!("systemd-analyze verify {unit}")).output().expect("run");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && said.is_empty(), "{unit}: {said}");
+    }
+}
+
+/// What the parser of notify-bridge rests on, without it: a `\r` ends a line, a backslash vanishes
+/// and takes the meaning from a line end, and one at the very end spoils the message.
+#[test]
+fn how_systemd_reads_a_message() {
+    let host = need!(Systemd::boot());
+    host.write(
+        "/srv/say.py",
+        "import app, sys, time\n\
+         app.notify(open('/srv/message', newline='').read())\n\
+         time.sleep(9)\n",
+    );
+    for (name, first) in [("direct", ""), ("bridged", "notify-bridge --")] {
+        host.unit(
+            &format!("{name}.service"),
+            &format!(
+                "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=notify\nTimeoutStartSec=500ms\n\
+                 ExecStart={first} python3 /srv/say.py\n",
+            )
+            .replace("= ", "="),
+        );
+    }
+    let said = |unit: &str, message: &str| {
+        host.write("/srv/message", message);
+        let _ = host.command(&format!("systemctl restart {unit}")).output();
+        let found = (host.show(unit, "ActiveState"), host.show(unit, "StatusText"));
+        host.run(&format!("systemctl stop {unit}"));
+        found
+    };
+    let active = |status: &str| ("active".to_owned(), status.to_owned());
+    let failed = || ("failed".to_owned(), String::new());
+    assert_eq!(said("direct", "READY=1\nSTATUS=a\rSTATUS=b"), active("a"));
+    assert_eq!(said("direct", "REA\\DY=1"), active(""));
+    assert_eq!(said("bridged", "REA\\DY=1"), failed());
+    assert_eq!(said("direct", "READY=1\nSTATUS=a\\"), failed());
+    assert_eq!(said("bridged", "READY=1\nSTATUS=a\\"), active("a"));
+}
+
+/// systemd itself as the app, where mini-init would stand.
+fn systemd_in_a_container(user: User) {
+    let inside = need!(Systemd::in_container(user));
+    assert_eq!(inside.ask("cat /proc/1/comm"), "systemd");
+    assert_eq!(inside.ask("systemd-detect-virt"), "container-other");
+    assert_ne!(inside.show("systemd-journald", "ControlGroup"), "");
+    inside.run("systemctl start echo.socket");
+    inside.write(
+        "/run/ask.py",
+        "import socket\ns = socket.create_connection(('127.0.0.1', 7))\n\
+         s.send(b'hello'); print(s.recv(9).decode())\n",
+    );
+    assert_eq!(inside.run("python3 /run/ask.py"), "hello");
+    // reboot(2) in a PID namespace: SIGINT stands for a halt.
+    inside.halt().expect(nix::sys::signal::Signal::SIGINT, "", "");
+}
+
+/// Below the manager of an ordinary user, nothing has privileges at any time.
+#[test]
+fn a_users_own_service() {
+    let host = need!(Systemd::boot());
+    host.run("useradd --create-home --uid 4242 web");
+    host.run("systemctl start user@4242");
+    let user = |command: &str| {
+        let line = "runuser -u web -- env XDG_RUNTIME_DIR=/run/user/4242";
+        host.run(&format!("{line} {command}"))
+    };
+    user("systemctl --user start web");
+    let show =
+        |property: &str| user(&format!("systemctl --user show --value --property {property} web"));
+    assert_eq!(show("ActiveState"), "active");
+    assert_eq!(show("StatusText"), "mine, start 1");
+    let main = show("MainPID");
+    assert_eq!(host.ask(&format!("cat /proc/{main}/comm")), "notify-bridge");
+    user("systemctl --user stop web");
+    assert_eq!(show("Result"), "success");
+    assert_eq!(host.ask("find /run/user/4242 -name catena-*"), "");
+}

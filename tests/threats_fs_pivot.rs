@@ -1,0 +1,318 @@
+//! The attacks on fs-pivot that the list of threats names, each by its number.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+use catena_tests::{Chain, Rootfs, Scratch, User, any, each_user, host, like};
+
+each_user![if can_pivot;
+    f4_no_descriptor_leads_out,
+    f4_no_working_directory_leads_out,
+    f5_no_link_leads_a_mountpoint_out,
+    f5_no_race_leads_a_mountpoint_out,
+    f7_a_false_null_device_masks_nothing,
+    f7_the_image_has_no_say_in_what_null_is,
+    f7_masks_are_there,
+    f7_masks_hold_below_a_second_user_namespace,
+    f8_nothing_propagates,
+    f8_a_mount_namespace_of_others_is_refused,
+    f9_knobs_of_the_host_are_read_only,
+    h12_a_mount_below_is_as_read_only,
+    h12_locked_flags_are_kept,
+];
+
+fn can_pivot(user: User) -> Result<(), String> {
+    user.can_isolate()?;
+    Rootfs::new(user).map(drop)
+}
+
+fn rootfs(user: User) -> Rootfs {
+    Rootfs::new(user).expect("asked before")
+}
+
+fn pivot(user: User, options: &str, root: &Rootfs) -> Chain {
+    Chain::new(user, &format!("ns-unshare -- fs-pivot {options} {root} --"))
+}
+
+fn f4_no_descriptor_leads_out(user: User) {
+    let root = rootfs(user);
+    let with_folders = |chain: Chain| {
+        (10..210).fold(chain, |chain, number| {
+            chain.descriptor(number, fs::File::open("/usr").expect("open /usr"))
+        })
+    };
+    let seen = with_folders(pivot(user, "", &root).arg("/bin/probe")).see();
+    assert_eq!(seen.numbers(), [0, 1, 2]);
+    let outside = with_folders(Chain::new(user, "{probe}")).see();
+    assert_eq!(outside.numbers().len(), 203);
+    // What takes the place of a closed descriptor is the null device.
+    for number in 0..2 {
+        let script = format!("[ /proc/self/fd/{number} -ef /dev/null ]");
+        let check = || pivot(user, "", &root).args(["sh", "-c", &script]);
+        check().closed(number).run().expect(0, "", "");
+        check().stdin("text").run().expect(1, "", "");
+    }
+}
+
+fn f4_no_working_directory_leads_out(user: User) {
+    let root = rootfs(user);
+    symlink("/proc/self/cwd", root.join("var/cwd")).expect("symlink");
+    symlink("/proc/self/fd/9", root.join("var/nine")).expect("symlink");
+    for folder in ["/proc/self/fd/9", "/proc/self/cwd", "/proc/1/cwd", "/var/cwd", "/var/nine"] {
+        let leak = fs::File::open("/usr").expect("open /usr");
+        let outcome = pivot(user, &format!("--chdir {folder}"), &root)
+            .args(["/bin/probe", "write", "/dev/stdout", "started"])
+            .descriptor(9, leak)
+            .directory("/usr")
+            .run();
+        outcome.expect(125, "", like("fs-pivot: can't change to: *\n"));
+    }
+    // Up from the top is the top.
+    let seen = pivot(user, "--chdir /../../..", &root).arg("/bin/probe").see();
+    assert_eq!(seen.directory, "/");
+}
+
+/// Folders outside, each with a file whose loss or company would show.
+fn outside(scratch: &Scratch, user: User) -> std::path::PathBuf {
+    let outside = scratch.folder("outside", user);
+    for name in ["dev", "mnt", "pts", "shm"] {
+        scratch.folder(&format!("outside/{name}"), user);
+        scratch.file(&format!("outside/{name}/file"), "");
+    }
+    outside
+}
+
+fn f5_no_link_leads_a_mountpoint_out(user: User) {
+    let scratch = Scratch::new(user);
+    let outside = outside(&scratch, user);
+    let before = host::paths(&outside);
+    let data = scratch.folder("data", user);
+    let up = "../".repeat(20);
+    for target in [outside.display().to_string(), format!("{up}{}", outside.display())] {
+        for name in ["dev", "proc", "sys", "run", "tmp", "mnt", "etc"] {
+            let root = rootfs(user);
+            fs::remove_dir_all(root.join(name)).expect("remove");
+            symlink(&target, root.join(name)).expect("symlink");
+            let data = data.display();
+            let options = format!(
+                "--bind {data}:/mnt/new/deep --tmpfs /etc/new --etc-hosts --copy-up /etc/passwd \
+                 --bind {data}:/tmp/new"
+            );
+            for kind in ["", "--ephemeral"] {
+                let outcome = pivot(user, &format!("{kind} {options}"), &root).arg("true").run();
+                assert_eq!(host::paths(&outside), before, "{name}\n{outcome}");
+            }
+        }
+    }
+    // By path it leads out.
+    let root = rootfs(user);
+    fs::remove_dir(root.join("mnt")).expect("remove");
+    symlink(&outside, root.join("mnt")).expect("symlink");
+    Chain::new(user, &format!("mkdir -p {root}/mnt/new/deep")).run().expect(0, "", "");
+    assert_ne!(host::paths(&outside), before);
+}
+
+/// Exchanges two entries of `folder` until it is told to stop.
+fn exchange(folder: &Path, one: &str, other: &str, stop: &AtomicBool) -> u64 {
+    let (one, other) = (folder.join(one), folder.join(other));
+    let mut count = 0;
+    while !stop.load(Ordering::Relaxed) {
+        renameat2(AT_FDCWD, &one, AT_FDCWD, &other, RenameFlags::RENAME_EXCHANGE)
+            .expect("exchange");
+        count += 1;
+    }
+    count
+}
+
+fn f5_no_race_leads_a_mountpoint_out(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    let outside = outside(&scratch, user);
+    let before = host::paths(&outside);
+    let data = scratch.folder("data", user);
+    symlink(&outside, root.join("var/link")).expect("symlink");
+    fs::create_dir(root.join("var/place")).expect("make a folder");
+    fs::create_dir(root.join("var/place/mnt")).expect("make a folder");
+    let place = root.join("var/place/mnt");
+    // The attack works on a program that goes by path: what it makes ends up outside.
+    let by_path = || {
+        let _ = fs::create_dir(place.join("by-path"));
+    };
+    let through = |start: &mut dyn FnMut(), limit: Duration| {
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let racer = scope.spawn(|| exchange(&root.join("var"), "place", "link", &stop));
+            let end = Instant::now() + limit;
+            while Instant::now() < end && host::paths(&outside) == before {
+                start();
+            }
+            stop.store(true, Ordering::Relaxed);
+            racer.join().expect("the racer goes on")
+        })
+    };
+    through(&mut || by_path(), Duration::from_secs(5));
+    let reached = outside.join("mnt/by-path");
+    assert!(reached.exists(), "the attack does not work by path either");
+    fs::remove_dir(reached).expect("remove");
+    assert_eq!(host::paths(&outside), before);
+
+    let bind = format!("--bind {0}:/var/place/mnt/new/deep --tmpfs /var/place/mnt", data.display());
+    for kind in ["", "--ephemeral"] {
+        let options = format!("{kind} {bind}");
+        let mut started = || {
+            // It may be refused, when a folder is gone at the wrong moment; it may not lead out.
+            let outcome = pivot(user, &options, &root).args(["echo", "ok"]).run();
+            let fine = outcome.stdout == "ok\n" || outcome.stderr.starts_with("fs-pivot: ");
+            assert!(fine, "{outcome}");
+        };
+        let exchanges = through(&mut started, Duration::from_secs(1));
+        assert!(exchanges > 100, "the racer did not get to race");
+        assert_eq!(host::paths(&outside), before);
+    }
+}
+
+fn f7_a_false_null_device_masks_nothing(user: User) {
+    let root = rootfs(user);
+    let start = |device: &str| {
+        let script = format!(
+            "mount --bind {device} /dev/null && exec ns-unshare -m -p -- fs-pivot {root} -- \
+             echo started"
+        );
+        Chain::new(user, "unshare -r -m sh -c").arg(script).run()
+    };
+    let refused = "fs-pivot: refused: '/dev/null': it is not character device 1:3\n";
+    start("/dev/zero").expect(125, "", refused);
+    start("/etc/passwd").expect(125, "", refused);
+    start("/dev/null").expect(0, "started\n", "");
+}
+
+fn f7_the_image_has_no_say_in_what_null_is(user: User) {
+    let root = rootfs(user);
+    symlink("/proc/sys/kernel/core_pattern", root.join("dev/null")).expect("symlink");
+    symlink("/proc/sys/kernel/core_pattern", root.join("dev/zero")).expect("symlink");
+    for options in ["", "--ephemeral"] {
+        let stat = ["stat", "-c", "%F %t:%T", "/dev/null", "/proc/kallsyms"];
+        let outcome = pivot(user, options, &root).args(stat).run();
+        outcome.expect(0, "character special file 1:3\n".repeat(2), "");
+    }
+}
+
+fn f7_masks_are_there(user: User) {
+    let script = "for name in acpi asound interrupts kallsyms kcore keys latency_stats sched_debug \
+                  scsi timer_list timer_stats; do cat /proc/$name 2>/dev/null; ls /proc/$name/ \
+                  2>/dev/null; done; ls /sys/firmware";
+    let root = rootfs(user);
+    pivot(user, "", &root).args(["sh", "-c", script]).run().expect(0, "", "");
+    let outside = Chain::new(user, "sh -c").arg(script).run();
+    assert_ne!(outside.stdout, "");
+}
+
+fn f7_masks_hold_below_a_second_user_namespace(user: User) {
+    let root = rootfs(user);
+    let umount = |between: &str| {
+        let line = format!("ns-unshare -- fs-pivot {root} -- {between} umount /proc/kallsyms");
+        Chain::new(user, &line).run()
+    };
+    // With all capabilities in the namespace that made them, masks are no more than a hint.
+    umount("").expect(0, "", "");
+    umount("ns-unshare -U -m --").expect(1, "", any());
+    umount("priv-drop --").expect(1, "", any());
+}
+
+fn f8_nothing_propagates(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    let data = scratch.folder("data", user);
+    // A host of our own, all of whose mounts are shared.
+    let script = format!(
+        "mount -t tmpfs none {data} && mount --make-shared {data} && cat /proc/self/mountinfo && \
+         echo -- && ns-unshare -m -p -- fs-pivot --bind {data}:/mnt --tmpfs /mnt --tmpfs /var/x \
+         {root} -- mount -t tmpfs none /home && cat /proc/self/mountinfo",
+        data = data.display()
+    );
+    let outcome = Chain::new(user, "unshare -r -m --propagation shared sh -c").arg(script).run();
+    outcome.expect(0, any(), "");
+    let (before, after) = outcome.stdout.split_once("--\n").expect("two parts");
+    assert!(before.contains(" shared:"), "{before}");
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!(lines(before), lines(after));
+}
+
+fn f8_a_mount_namespace_of_others_is_refused(user: User) {
+    let root = rootfs(user);
+    let refused =
+        "fs-pivot: refused to change the root of other processes: *\nhint: *ns-unshare*\n";
+    for line in [
+        format!("unshare -r -m sh -c 'fs-pivot {root} -- echo started; exit $?'"),
+        format!("fs-pivot {root} -- echo started"),
+        format!("ns-unshare -U -p -- fs-pivot {root} -- echo started"),
+    ] {
+        let outcome = Chain::new(user, "sh -c").arg(line).run();
+        outcome.expect(125, "", like(refused));
+    }
+    // Made by another program, it is as good.
+    let line = format!("unshare -r -m -p -f fs-pivot {root} -- echo started");
+    Chain::new(user, &line).run().expect(0, "started\n", "");
+}
+
+fn f9_knobs_of_the_host_are_read_only(user: User) {
+    let root = rootfs(user);
+    // Should it go wrong, each gets the value that it has.
+    let script = "for knob in /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe \
+                  /proc/sys/vm/overcommit_memory /proc/sysrq-trigger \
+                  /sys/kernel/mm/transparent_hugepage/enabled; do \
+                  if [ -e $knob ]; then value=$(cat $knob); echo \"${value##*[}\" >$knob; fi; done";
+    let shares: &[&str] = if user.is_root() { &["", "--share=user"] } else { &[""] };
+    for share in shares {
+        let line = format!("ns-unshare {share} -- fs-pivot {root} -- sh -c");
+        let outcome = Chain::new(user, &line).arg(script).run();
+        let refused = |line: &str| line.ends_with(": Read-only file system");
+        let lines: Vec<_> = outcome.stderr.lines().collect();
+        assert!(lines.len() >= 2 && lines.iter().all(|line| refused(line)), "{outcome}");
+    }
+}
+
+fn h12_a_mount_below_is_as_read_only(user: User) {
+    let root = rootfs(user);
+    fs::create_dir(root.join("var/below")).expect("make a folder");
+    let write = |options: &str| {
+        let script = format!(
+            "mount -t tmpfs none {root}/var/below && exec ns-unshare -m -p -- fs-pivot {options} \
+             {root} -- /bin/probe write /var/below/new text"
+        );
+        Chain::new(user, "unshare -r -m sh -c").arg(script).run()
+    };
+    write("--read-only").expect(0, "EROFS\n", "");
+    write("--overlay").expect(0, "EROFS\n", "");
+    write("--ephemeral").expect(0, "EROFS\n", "");
+    write("").expect(0, "ok\n", "");
+    // The set-user-id bit and device nodes count nowhere below it.
+    let script = format!(
+        "mount -t tmpfs -o suid,dev none {root}/var/below && exec ns-unshare -m -p -- fs-pivot \
+         {root} -- /bin/probe"
+    );
+    let seen = Chain::new(user, "unshare -r -m sh -c").arg(script).see();
+    assert!(seen.mount("/var/below").has(&["nosuid", "nodev"]), "{:?}", seen.mounts);
+}
+
+fn h12_locked_flags_are_kept(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    let data = scratch.folder("data", user);
+    // In the inner user namespace the flags of the outer one are locked.
+    let see = |options: &str| {
+        let script = format!(
+            "mount -t tmpfs -o ro,nosuid,nodev,noexec none {data} && exec ns-unshare -- fs-pivot \
+             --bind {data}:/mnt{options} {root} -- /bin/probe",
+            data = data.display()
+        );
+        let seen = Chain::new(user, "unshare -r -m sh -c").arg(script).see();
+        seen.mount("/mnt").has(&["ro", "nosuid", "nodev", "noexec"])
+    };
+    assert!(see(""));
+    assert!(see(":ro"));
+    assert!(see(":suid,dev"));
+}

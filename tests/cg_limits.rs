@@ -70,7 +70,8 @@ fn cpu_time_is_limited(user: User) {
     need!(Cell::with(user, "cpu"));
     let limited = measured(user, "cg-enter --cpu-max 0.05 -- {probe} spin 1000");
     let free = measured(user, "{probe} spin 1000");
-    assert!(limited <= 10 && free > 15, "{limited}% with the limit, {free}% without");
+    // Others may leave little of a CPU to either.
+    assert!(limited * 2 < free, "{limited}% with the limit, {free}% without");
 }
 
 fn cpus_are_pinned(user: User) {
@@ -244,7 +245,7 @@ fn what_is_left_is_killed(user: User) {
 fn many_at_once_leave_nothing(user: User) {
     need!(Cell::with(user, "pids"));
     let cell = cell(user);
-    let count = if std::env::var_os("CATENA_VM").is_some() { 100 } else { 500 };
+    let count = if std::env::var_os("CATENA_VM").is_some() { 30 } else { 500 };
     let script = format!(
         "i=0; while [ $i -lt {count} ]; do cg-enter --rm --pids-max 9 -- true & i=$((i+1)); done; wait"
     );

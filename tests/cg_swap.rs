@@ -1,6 +1,7 @@
 //! cg-enter: swap. In a file of its own, since turning swap on changes what memory limits do.
 
 use std::process::Command;
+use std::time::Duration;
 
 use catena_tests::{Cell, Chain, User, any, need};
 use nix::sys::signal::Signal;
@@ -15,8 +16,8 @@ fn swap_beyond_the_limit_kills() {
     let on = Command::new("swapon").arg("/dev/zram0").status().expect("swapon");
     assert!(on.success());
     let eat = |options: &str| {
-        let line = format!("cg-enter --memory-max 32M {options} -- {{probe}} eat 100000000");
-        Chain::new(User::Root, &line).run()
+        let line = format!("cg-enter --memory-max 32M {options} -- {{probe}} eat 48000000");
+        Chain::new(User::Root, &line).deadline(Duration::from_secs(120)).run()
     };
     eat("").expect(0, "full\n", "");
     eat("--memory-swap-max 8M").expect(Signal::SIGKILL, "", any());

@@ -20,6 +20,7 @@ each_user![
     without_a_manager_it_only_execs,
     a_manager_that_is_not_there_is_an_error,
     nothing_is_left,
+    what_a_killed_bridge_left_is_removed,
 ];
 
 fn can_pivot(user: User) -> Result<(), String> {
@@ -195,5 +196,25 @@ fn nothing_is_left(user: User) {
     let failed =
         Chain::new(user, "notify-bridge -- no-such-program").env("RUNTIME_DIRECTORY", &run);
     failed.env("NOTIFY_SOCKET", stage.scratch.join("notify")).run().expect(127, "", any());
+    assert_eq!(host::paths(&run), BTreeSet::new());
+}
+
+fn what_a_killed_bridge_left_is_removed(user: User) {
+    let stage = Stage::new(user);
+    let run = stage.scratch.folder("run", user);
+    let chain = || stage.chain(user, "notify-bridge --").env("RUNTIME_DIRECTORY", &run);
+    let mut alive = chain().arg("hold").start();
+    alive.wait_for("ready\n");
+    let its = host::paths(&run);
+    let mut running = chain().arg("hold").start();
+    running.wait_for("ready\n");
+    running.signal(Signal::SIGKILL);
+    running.finish().expect(Signal::SIGKILL, "ready\n", "");
+    assert_ne!(host::paths(&run), its);
+    // The next one cleans up, and leaves alone what is in use.
+    chain().args(["exit", "0"]).run().expect(0, "", "");
+    assert_eq!(host::paths(&run), its);
+    alive.signal(Signal::SIGTERM);
+    alive.finish().expect(128 + Signal::SIGTERM as i32, "ready\n", "");
     assert_eq!(host::paths(&run), BTreeSet::new());
 }

@@ -11,6 +11,7 @@ each_user![
     a_flood_does_not_block_signals,
     a_process_outside_is_not_heard,
     only_the_app_with_from_main,
+    a_main_process_is_translated_and_named_once,
 ];
 
 fn has_python(_: User) -> Result<(), String> {
@@ -193,4 +194,25 @@ send(b"STATUS=app")
     assert_eq!(stage.manager.texts(), ["STATUS=app"]);
     stage.run("notify-bridge --", script).expect(0, "", "");
     assert_eq!(stage.manager.texts(), ["STATUS=child", "STATUS=app"]);
+}
+
+fn a_main_process_is_translated_and_named_once(user: User) {
+    need!(user.can_isolate());
+    let script = r#"
+own = b"%d" % os.getpid()
+for message in [b"MAINPID=99", b"MAINPID=" + own + b"\nSTATUS=here", b"MAINPID=1", b"STATUS=end"]:
+    send(message)
+    time.sleep(0.1)
+"#;
+    let stage = Stage::new(user);
+    let chain = "notify-bridge --allow MAINPID -- ns-unshare -- mini-init --";
+    let running = stage.chain(chain, script).start();
+    let main = running.pid();
+    running.finish().expect(0, "", "");
+    let texts = stage.manager.texts();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    let named = texts[0].strip_prefix("STATUS=here\nMAINPID=").expect("a translated MAINPID");
+    let named: i32 = named.parse().expect("a number");
+    assert!(named > main, "{named} is not below {main}");
+    assert_eq!(texts[1], "STATUS=end");
 }

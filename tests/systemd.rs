@@ -1,8 +1,10 @@
 //! Under a real systemd: what `systemctl show` says of services whose apps are in containers. The
 //! units are those of `examples/systemd`.
 
-use catena_tests::need;
 use catena_tests::systemd::Systemd;
+use catena_tests::{User, each_user, need};
+
+each_user![systemd_in_a_container];
 
 /// The main process of a unit is the bridge, and the app another one.
 #[track_caller]
@@ -65,7 +67,7 @@ fn the_last_status_is_not_lost() {
          sys.path.append(\"/srv\"); import app; app.notify(\"READY=1\"); \
          app.notify(\"STATUS=last words\")'\n",
     );
-    for _ in 0..20 {
+    for _ in 0..10 {
         host.run("systemctl restart last");
         host.wait_for("last", "SubState", "exited");
         assert_eq!(host.show("last", "StatusText"), "last words");
@@ -267,9 +269,8 @@ fn how_systemd_reads_a_message() {
 }
 
 /// systemd itself as the app, where mini-init would stand.
-#[test]
-fn systemd_in_a_container() {
-    let inside = need!(Systemd::in_container());
+fn systemd_in_a_container(user: User) {
+    let inside = need!(Systemd::in_container(user));
     assert_eq!(inside.ask("cat /proc/1/comm"), "systemd");
     assert_eq!(inside.ask("systemd-detect-virt"), "container-other");
     assert_ne!(inside.show("systemd-journald", "ControlGroup"), "");
@@ -282,4 +283,26 @@ fn systemd_in_a_container() {
     assert_eq!(inside.run("python3 /run/ask.py"), "hello");
     // reboot(2) in a PID namespace: SIGINT stands for a halt.
     inside.halt().expect(nix::sys::signal::Signal::SIGINT, "", "");
+}
+
+/// Below the manager of an ordinary user, nothing has privileges at any time.
+#[test]
+fn a_users_own_service() {
+    let host = need!(Systemd::boot());
+    host.run("useradd --create-home --uid 4242 web");
+    host.run("systemctl start user@4242");
+    let user = |command: &str| {
+        let line = "runuser -u web -- env XDG_RUNTIME_DIR=/run/user/4242";
+        host.run(&format!("{line} {command}"))
+    };
+    user("systemctl --user start web");
+    let show =
+        |property: &str| user(&format!("systemctl --user show --value --property {property} web"));
+    assert_eq!(show("ActiveState"), "active");
+    assert_eq!(show("StatusText"), "mine, start 1");
+    let main = show("MainPID");
+    assert_eq!(host.ask(&format!("cat /proc/{main}/comm")), "notify-bridge");
+    user("systemctl --user stop web");
+    assert_eq!(show("Result"), "success");
+    assert_eq!(host.ask("find /run/user/4242 -name catena-*"), "");
 }

@@ -78,11 +78,13 @@ impl Target {
         if sets.permitted != left || sets.effective != left || sets.inheritable != inherited {
             return differs("capabilities");
         }
-        for single in known_capabilities()? {
-            if capability_is_in_bounding_set(single).or_fail(what)? != left.contains(single) {
-                return differs("bounding set");
-            }
-            if capability_is_in_ambient_set(single).or_fail(what)? != inherited.contains(single) {
+        let bounding = bounding_set(what)?;
+        if bounding.set != left & bounding.known {
+            return differs("bounding set");
+        }
+        // It is never more than what is inheritable, which has just been read (capabilities(7)).
+        for single in singles(inherited) {
+            if !capability_is_in_ambient_set(single).or_fail(what)? {
                 return differs("ambient set");
             }
         }
@@ -115,7 +117,7 @@ impl Target {
         let permitted = capabilities(None).or_fail("can't read the capabilities")?.permitted;
         let still = CapabilitySets { effective: permitted, permitted, inheritable: inherited };
         set_capabilities(None, still).or_fail(what)?;
-        for single in known_capabilities()?.into_iter().filter(|one| inherited.contains(*one)) {
+        for single in singles(inherited) {
             configure_capability_in_ambient_set(single, true)
                 .or_fail_on("can't keep for the app", capability::names(single))?;
         }
@@ -127,34 +129,47 @@ impl Target {
     }
 }
 
-/// Every capability that this kernel knows, one at a time: up to the first that
-/// PR_CAPBSET_READ calls invalid, whatever this program has names for.
-fn known_capabilities() -> Result<Vec<CapabilitySet>> {
-    let mut known = Vec::new();
+/// The bounding set, and of which capabilities it consists at most.
+struct Bounding {
+    set: CapabilitySet,
+    known: CapabilitySet,
+}
+
+/// Asks for each capability up to the first that PR_CAPBSET_READ calls invalid: all that this
+/// kernel knows, whatever this program has names for.
+fn bounding_set(what: &'static str) -> Result<Bounding> {
+    let mut found = Bounding { set: CapabilitySet::empty(), known: CapabilitySet::empty() };
     for number in 0..u64::BITS {
         let single = CapabilitySet::from_bits_retain(1 << number);
         match capability_is_in_bounding_set(single) {
-            Ok(_) => known.push(single),
+            Ok(is_in) => {
+                found.known |= single;
+                found.set.set(single, is_in);
+            }
             Err(rustix::io::Errno::INVAL) => break,
-            Err(errno) => return Err(errno).or_fail("can't read the bounding set"),
+            Err(errno) => return Err(errno).or_fail(what),
         }
     }
-    Ok(known)
+    Ok(found)
+}
+
+/// The capabilities of a set, those without a name too.
+fn singles(set: CapabilitySet) -> impl Iterator<Item = CapabilitySet> {
+    let bits = (0..u64::BITS).map(|number| CapabilitySet::from_bits_retain(1 << number));
+    bits.filter(move |single| set.contains(*single))
 }
 
 fn limit_bounding_set(left: CapabilitySet) -> Result<()> {
-    for single in known_capabilities()?.into_iter().filter(|single| !left.contains(*single)) {
-        let what = "can't drop from the bounding set";
-        if capability_is_in_bounding_set(single).or_fail(what)? {
-            remove_capability_from_bounding_set(single)
-                .or_fail_on(what, capability::names(single))
-                .map_err(|error| {
-                    error.hint_if(
-                        Errno::EPERM,
-                        "this needs CAP_SETPCAP, which a user namespace gives: put ns-unshare before it",
-                    )
-                })?;
-        }
+    let what = "can't drop from the bounding set";
+    for single in singles(bounding_set(what)?.set - left) {
+        remove_capability_from_bounding_set(single)
+            .or_fail_on(what, capability::names(single))
+            .map_err(|error| {
+                error.hint_if(
+                    Errno::EPERM,
+                    "this needs CAP_SETPCAP, which a user namespace gives: put ns-unshare before it",
+                )
+            })?;
     }
     Ok(())
 }

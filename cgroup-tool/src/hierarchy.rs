@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use chain::mountinfo;
 use chain::procfs::Procfs;
 use chain::{Errno, Error, Result, ResultExt};
 use rustix::fs::{Mode, OFlags, fstatfs, open};
@@ -38,7 +39,7 @@ impl Hierarchies {
     pub fn find() -> Result<Self> {
         let procfs = Procfs::open()?;
         let own = procfs.own_id()?;
-        let mounts = position::parse_mounts(&file(&procfs, &format!("{own}/mountinfo"))?);
+        let mounts = position::hierarchies(mountinfo::read(&procfs)?);
         let positions = position::parse_positions(&file(&procfs, &format!("{own}/cgroup"))?);
         let found = positions.iter().filter_map(|position| Hierarchy::at(position, &mounts));
         Ok(Hierarchies(found.collect()))

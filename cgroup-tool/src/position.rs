@@ -1,8 +1,10 @@
-//! What procfs says of cgroups: /proc/PID/mountinfo and /proc/PID/cgroup, as bytes.
+//! What procfs says of cgroups: the mounts of their hierarchies and /proc/PID/cgroup.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+
+use chain::mountinfo;
 
 /// The two interfaces of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,28 +55,18 @@ impl Position {
     }
 }
 
-/// The cgroup mounts of a mountinfo file.
-pub fn parse_mounts(text: &[u8]) -> Vec<Mount> {
-    text.split(|&byte| byte == b'\n').filter_map(parse_mount).collect()
-}
-
-fn parse_mount(line: &[u8]) -> Option<Mount> {
-    let mut fields = line.split(|&byte| byte == b' ');
-    let root = fields.nth(3)?;
-    let point = fields.next()?;
-    let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
-    let version = match fields.next()? {
-        b"cgroup" => Version::V1,
-        b"cgroup2" => Version::V2,
-        _ => return None,
+/// The cgroup mounts among `mounts`.
+pub fn hierarchies(mounts: Vec<mountinfo::Mount>) -> Vec<Mount> {
+    let hierarchy = |mount: mountinfo::Mount| {
+        let version = match mount.kind.as_str() {
+            "cgroup" => Version::V1,
+            "cgroup2" => Version::V2,
+            _ => return None,
+        };
+        let mountinfo::Mount { root, point, super_options: options, .. } = mount;
+        Some(Mount { root, point, version, options })
     };
-    let options = String::from_utf8_lossy(fields.nth(1)?).into_owned();
-    Some(Mount {
-        root: path(unescape(root)),
-        point: path(unescape(point)),
-        version,
-        options: options.split(',').map(str::to_owned).collect(),
-    })
+    mounts.into_iter().filter_map(hierarchy).collect()
 }
 
 /// The positions of a /proc/PID/cgroup file.
@@ -98,29 +90,6 @@ fn parse_position(line: &[u8]) -> Option<Position> {
     })
 }
 
-/// Undoes the escapes of mountinfo: `\040` is a space.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::new();
-    let mut rest = field;
-    while let Some((&byte, tail)) = rest.split_first() {
-        let octal = || {
-            let digits = std::str::from_utf8(tail.get(..3)?).ok()?;
-            u8::from_str_radix(digits, 8).ok()
-        };
-        match (byte == b'\\').then(octal).flatten() {
-            Some(escaped) => {
-                plain.push(escaped);
-                rest = &tail[3..];
-            }
-            None => {
-                plain.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    plain
-}
-
 fn path(bytes: Vec<u8>) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes))
 }
@@ -131,12 +100,11 @@ mod tests {
 
     const MOUNTS: &[u8] = b"31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
         32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
-        41 31 0:38 /a /sys/fs\\040x/uni\xff rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n\
-        nonsense\n";
+        41 31 0:38 /a /sys/fs\\040x/uni\xff rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n";
 
     #[test]
     fn mounts() {
-        let mounts = parse_mounts(MOUNTS);
+        let mounts = hierarchies(mountinfo::parse(MOUNTS).unwrap());
         assert_eq!(mounts.len(), 2);
         assert_eq!(mounts[0].version, Version::V1);
         assert_eq!(mounts[0].point, Path::new("/sys/fs/cgroup/cpu,cpuacct"));
@@ -150,7 +118,7 @@ mod tests {
         let text = b"9:name=systemd:/\n1:cpu,cpuacct:/x:y\n0::/a/b\n7::/gone\nnonsense\n";
         let positions = parse_positions(text);
         assert_eq!(positions.len(), 3);
-        let mounts = parse_mounts(MOUNTS);
+        let mounts = hierarchies(mountinfo::parse(MOUNTS).unwrap());
         assert!(!positions[0].is_in(&mounts[0]));
         assert!(positions[1].is_in(&mounts[0]) && !positions[1].is_in(&mounts[1]));
         assert_eq!(positions[1].path, Path::new("/x:y"));

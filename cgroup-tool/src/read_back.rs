@@ -40,11 +40,11 @@ fn same_decimal(written: &str, shown: &str) -> bool {
     millionths(written).is_some() && millionths(written) == millionths(shown)
 }
 
-/// v1 has no line for a device whose limit of 0 was written.
+/// There is no line for a device without limits: after 0 in v1, `max` alone in v2.
 fn is_lifted(written: &str, shown: &str) -> bool {
-    let (device, limit) = written.split_once(' ').unwrap_or_default();
+    let (device, limits) = written.split_once(' ').unwrap_or_default();
     device.contains(':')
-        && limit == "0"
+        && words(limits).all(|limit| limit == "0" || limit.ends_with("=max"))
         && !shown.lines().any(|line| words(line).next() == Some(device))
 }
 
@@ -82,6 +82,7 @@ mod tests {
             ("8:0 rbps=1000", "7:0 rbps=1 wbps=max\n8:0 rbps=1000 wbps=max"),
             ("root", "root"),
             ("8:0 0", "7:0 5"),
+            ("8:0 rbps=max wbps=max", ""),
         ] {
             assert!(holds(written, shown, 4096), "{written} {shown}");
         }
@@ -98,6 +99,8 @@ mod tests {
             ("0", ""),
             ("", "x"),
             ("8:0 rbps=1000", "7:0 rbps=1000"),
+            ("8:0 rbps=max wbps=1", ""),
+            ("8:0 rbps=max", "8:0 rbps=5"),
             ("8:0 rbps=1000", "8:0 rbps=10000"),
         ] {
             assert!(!holds(written, shown, 4096), "{written} {shown}");

@@ -61,7 +61,7 @@ impl Monitor {
             if self.shares_group() {
                 return self.terminal_stops_init(signal);
             }
-            if self.job.is_about_own_group(signal) {
+            if !self.job.hears_from_terminal(signal) {
                 return Ok(());
             }
         }

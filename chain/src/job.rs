@@ -50,6 +50,10 @@ pub(crate) struct Job {
     child_is_init: bool,
     lead: Option<Lead>,
     errand: Option<(i32, Errand)>,
+    child_is_stopped: bool,
+    /// The terminal stopped the job's group itself: the app had not been lent it again, since a
+    /// shell that has a running job come to the foreground (bash's fg) need not tell it.
+    is_stopped_by_key: bool,
 }
 
 impl Next {
@@ -75,7 +79,14 @@ impl Next {
 
 impl Job {
     pub(crate) fn new(terminal: Option<Terminal>, child_is_init: bool) -> Self {
-        Job { terminal, child_is_init, lead: None, errand: None }
+        Job {
+            terminal,
+            child_is_init,
+            lead: None,
+            errand: None,
+            child_is_stopped: false,
+            is_stopped_by_key: false,
+        }
     }
 
     /// Whether the child leads a group that the terminal is lent to.
@@ -83,9 +94,11 @@ impl Job {
         self.terminal.is_some() && self.lead == Some(Lead::Group)
     }
 
-    /// SIGTTOU and SIGTTIN from the terminal mean the group that they were sent to.
-    pub(crate) fn is_about_own_group(&self, signal: Signal) -> bool {
-        matches!(signal, Signal::TTOU | Signal::TTIN)
+    /// The terminal sent `signal` to this process's group, which the child is not in. Says whether
+    /// the child is concerned: SIGTTOU and SIGTTIN mean the group that they were sent to.
+    pub(crate) fn hears_from_terminal(&mut self, signal: Signal) -> bool {
+        self.is_stopped_by_key |= signal == Signal::TSTP && self.lends();
+        !matches!(signal, Signal::TTOU | Signal::TTIN)
     }
 
     /// The signal that has the effect of `signal`. The kernel spares a session's leader from those of
@@ -107,13 +120,20 @@ fn is_stop_key(signal: Signal) -> bool {
 
 impl Monitor {
     /// Says what the child was made to lead.
-    pub fn child_leads(&mut self, lead: Lead) {
+    pub fn child_leads(&mut self, lead: Lead) -> Result<()> {
         self.job.lead = Some(lead);
+        match &self.job.terminal {
+            // In a PID namespace that a foreign program made, only now it can be found out whether
+            // the terminal is to be lent.
+            Some(terminal) if self.job.lends() && !terminal.is_lent() => self.continue_job(),
+            _ => Ok(()),
+        }
     }
 
     /// The child was stopped by signal `number`: so is this process, for the shell to see.
     pub(crate) fn follow_stop(&mut self, number: i32) -> Result<()> {
         let Some(signal) = Signal::from_number(number) else { return Ok(()) };
+        self.job.child_is_stopped = true;
         match self.job.lead {
             // Who stops a process without a terminal by SIGSTOP continues it himself.
             _ if self.job.terminal.is_none() && !is_stop_key(signal) => Ok(()),
@@ -125,6 +145,9 @@ impl Monitor {
     /// Stop and no return: PID 1 asks the terminal to do it, others can do it themselves.
     fn stop_job(&mut self, signal: Signal) -> Result<()> {
         if std::process::id() == 1 {
+            if self.job.is_stopped_by_key {
+                return Ok(());
+            }
             return self.send_out(Errand::Stop(signal.number()));
         }
         // As the terminal would: to all of the job's group.
@@ -144,19 +167,35 @@ impl Monitor {
         Ok(())
     }
 
-    /// Lends the terminal to the app again if the job is in the foreground, and continues the app.
+    /// Lends the terminal to the app again if the job is in the foreground, and continues the app
+    /// if it is stopped.
+    ///
+    /// A shell continues every process of the job, and each monitor passes that on: what comes
+    /// late must not undo a stop that came since.
     pub(crate) fn continue_job(&mut self) -> Result<()> {
+        self.job.is_stopped_by_key = false;
         let Some(terminal) = &self.job.terminal else { return Ok(()) };
+        match self.job.errand {
+            // It is what has to be continued, and was already if the shell did so.
+            Some((pid, Errand::Stop(_))) => {
+                let _ = sys::send_signal(pid, Signal::CONT.number());
+                return Ok(());
+            }
+            Some((_, Errand::Look)) => return Ok(()),
+            None => {}
+        }
         match terminal.foreground() {
             Foreground::Own => terminal.give_to(self.child)?,
-            Foreground::Outside if self.job.errand.is_none() => return self.send_out(Errand::Look),
-            Foreground::Outside => return Ok(()),
+            Foreground::Outside => return self.send_out(Errand::Look),
             Foreground::Other(_) | Foreground::Nobody => {}
         }
         self.continue_child()
     }
 
-    fn continue_child(&self) -> Result<()> {
+    fn continue_child(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.job.child_is_stopped) {
+            return Ok(());
+        }
         sys::send_signal(-self.child, Signal::CONT.number())
             .or_else(|_| self.send(Signal::CONT))
             .or_else(|error| match error.raw_os_error() {
@@ -171,16 +210,11 @@ impl Monitor {
     fn send_out(&mut self, errand: Errand) -> Result<()> {
         let Some(terminal) = &self.job.terminal else { return Ok(()) };
         match sys::fork(0, None).or_fail("can't fork")? {
-            Forked::Child => {
-                let foreground = match errand {
-                    Errand::Look => terminal.grants_reading(),
-                    Errand::Stop(_) => {
-                        let _ = SignalSet::ALL.without(Signal::TTOU).block();
-                        terminal.drain() != Err(Errno::EIO)
-                    }
-                };
-                sys::exit_now(u8::from(!foreground));
-            }
+            Forked::Child => sys::exit_now(match errand {
+                Errand::Look if terminal.grants_reading() => IN_FOREGROUND,
+                Errand::Look => IN_BACKGROUND,
+                Errand::Stop(_) => stop_group(terminal),
+            }),
             Forked::Parent { pid, pidfd: _ } => {
                 self.job.errand = Some((pid, errand));
                 Ok(())
@@ -193,35 +227,56 @@ impl Monitor {
         let Some((_, errand)) = self.job.errand.filter(|(sent, _)| *sent == pid) else {
             return Ok(false);
         };
-        if let Change::Stopped(_) = change {
-            // The group has been stopped; it must not ask again when it is continued.
-            sys::send_signal(pid, Signal::KILL.number()).or_fail("can't end a child")?;
+        if matches!(change, Change::Stopped(_)) {
             return Ok(true);
         }
         self.job.errand = None;
-        let in_foreground = change == Change::Exited(0);
-        match errand {
-            _ if self.status.is_some() => {}
-            Errand::Look => {
-                if in_foreground && let Some(terminal) = &self.job.terminal {
-                    terminal.give_to(self.child)?;
-                }
-                self.continue_child()?;
-            }
-            // It was the job's group, not the app's, that was in the foreground.
-            Errand::Stop(_) if in_foreground => {
+        if self.status.is_some() {
+            return Ok(true);
+        }
+        match (change, errand) {
+            // In the case of a stop: it was not the app's group that was in the foreground.
+            (Change::Exited(IN_FOREGROUND), _) => {
                 if let Some(terminal) = &self.job.terminal {
                     terminal.give_to(self.child)?;
                 }
                 self.continue_child()?;
             }
+            (_, Errand::Look) => self.continue_child()?,
+            // The whole job was stopped, and has been continued.
+            (Change::Exited(CONTINUED), _) => self.continue_job()?,
             // No shell could continue it: Ctrl-Z has no effect there.
-            Errand::Stop(number) if change == Change::Exited(1) && number == libc::SIGTSTP => {
+            (Change::Exited(IN_BACKGROUND), Errand::Stop(libc::SIGTSTP)) => {
                 self.continue_child()?;
             }
-            Errand::Stop(_) => {}
+            (_, Errand::Stop(_)) => {}
         }
         Ok(true)
+    }
+
+    /// The child has ended: nobody asks for it any more.
+    pub(crate) fn end_errand(&self) {
+        if let Some((pid, _)) = self.job.errand {
+            let _ = sys::send_signal(pid, Signal::KILL.number());
+        }
+    }
+}
+
+/// The answers, as exit statuses.
+const IN_FOREGROUND: u8 = 0;
+const IN_BACKGROUND: u8 = 1;
+const CONTINUED: u8 = 2;
+
+/// Has the terminal stop this process's group, this process included, and returns once that is
+/// continued. SIGCONT interrupts it then: it must not stop the group again, for a shell may have
+/// put it in the background (bg).
+fn stop_group(terminal: &Terminal) -> u8 {
+    let ready = sys::interrupt_by(Signal::CONT.number())
+        .and_then(|()| SignalSet::ALL.without(Signal::TTOU).without(Signal::CONT).block());
+    match ready.map(|_| terminal.drain()) {
+        Ok(Ok(())) => IN_FOREGROUND,
+        Ok(Err(Errno::EINTR)) => CONTINUED,
+        _ => IN_BACKGROUND,
     }
 }
 

@@ -41,6 +41,7 @@ pub mod help;
 mod job;
 pub mod leash;
 pub mod monitor;
+pub mod mountinfo;
 pub mod names;
 pub mod namespace;
 mod next;

@@ -142,6 +142,7 @@ impl Monitor {
     pub fn wait(&mut self, sources: &mut [&mut dyn Source]) -> Result<Status> {
         loop {
             if let Some(status) = self.status {
+                self.end_errand();
                 return Ok(status);
             }
             self.turn(None, sources)?;

@@ -19,8 +19,7 @@ pub const MOST_BYTES: usize = 1 << 20;
 /// (`\u0001`), and each line has some of its own.
 pub const MOST_TEXT: usize = 6 * MOST_BYTES + 64 * MOST_STAGES + 4 * MOST_BYTES;
 
-/// What every plan begins with, apart from white space behind the brace: enough to tell one from
-/// other data.
+/// What every plan begins with, apart from white space: enough to tell one from other data.
 const BEGINNING: &[u8] = b"{\"catena\":";
 
 /// One line of a plan.
@@ -128,7 +127,7 @@ impl Plan {
 /// Whether `bytes`, the beginning of some data, may be the beginning of a plan. Too few bytes to
 /// tell count as "may".
 pub fn may_begin(bytes: &[u8]) -> bool {
-    if bytes.first().is_some_and(u8::is_ascii_whitespace) {
+    if !bytes.is_empty() && bytes.iter().all(u8::is_ascii_whitespace) {
         return false;
     }
     let bytes: Vec<u8> = bytes
@@ -341,7 +340,12 @@ mod tests {
 
     #[test]
     fn beginning() {
-        assert!(may_begin(b"") && may_begin(b"{\"cat") && may_begin(b"{ \"catena\" : 1"));
+        assert!(
+            may_begin(b"")
+                && may_begin(b" {")
+                && may_begin(b"{\"cat")
+                && may_begin(b"{ \"catena\" : 1")
+        );
         assert!(
             !may_begin(b"\n")
                 && !may_begin(b"hello")

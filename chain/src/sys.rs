@@ -1,11 +1,16 @@
 //! The system calls that neither `nix` nor `rustix` offers in a safe form, and nothing else: the
 //! only unsafe code of the project.
 
+mod arena;
+
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU8, Ordering};
+
+#[global_allocator]
+static ARENA: arena::Arena = arena::Arena::new();
 
 /// What the process was given before Rust's runtime changed it: the runtime ignores SIGPIPE and
 /// opens /dev/null on a closed 0, 1 or 2.
@@ -76,6 +81,19 @@ pub fn set_ignored(signal: i32, ignored: bool) -> io::Result<()> {
     let result = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = disposition;
+        libc::sigaction(signal, &action, std::ptr::null_mut())
+    };
+    checked(result.into()).map(drop)
+}
+
+/// Has `signal` interrupt system calls (EINTR) and nothing else.
+pub fn interrupt_by(signal: i32) -> io::Result<()> {
+    extern "C" fn nothing(_: i32) {}
+    // SAFETY: an all-zero sigaction is valid: no flags (SA_RESTART among them), an empty mask; the
+    // handler does nothing, which is safe at any moment.
+    let result = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(i32) as libc::sighandler_t;
         libc::sigaction(signal, &action, std::ptr::null_mut())
     };
     checked(result.into()).map(drop)
@@ -540,9 +558,11 @@ pub fn receive(
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(control) as _;
     let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // The C libraries differ in this type's layout; the kernel knows one.
     // SAFETY: the buffers that `message` names are exclusively borrowed with those lengths.
-    let length =
-        checked(unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, flags) } as libc::c_long)?;
+    let length = checked(unsafe {
+        libc::syscall(libc::SYS_recvmsg, socket.as_raw_fd(), &raw mut message, flags)
+    })?;
     Ok(Datagram {
         length: length as usize,
         control: message.msg_controllen as usize,

@@ -113,9 +113,6 @@ impl Terminal {
     /// At the end: takes the foreground back, unless somebody else has it by now (a shell that
     /// moved this job to the background); restores the modes after an app that could not.
     pub(crate) fn take_back(&self, restore_modes: bool) {
-        if !self.foreground {
-            return;
-        }
         let has_own_number = getpgrp().as_raw() != 0;
         match self.foreground() {
             Foreground::Own => {}

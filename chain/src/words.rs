@@ -15,6 +15,8 @@ pub enum PathForm {
     BeforeColon,
     /// Paths with `:` between them.
     ColonList,
+    /// Paths with `:` between them if this word stands on the command line, else one path.
+    ColonListWith(&'static str),
 }
 
 /// The words without the options called `dropped` (clap's ids) and their values, and with the
@@ -27,6 +29,7 @@ pub fn rewrite(
     folder: Option<&Path>,
 ) -> Vec<OsString> {
     let mut kept = Vec::new();
+    let stands = |word: &str| words.iter().any(|other| other == word);
     let mut words = words.iter();
     let mut positional = command.get_positionals();
     while let Some(word) = words.next() {
@@ -45,7 +48,11 @@ pub fn rewrite(
         if dropped.contains(&id) {
             continue;
         }
-        let form = paths.iter().find(|(name, _)| *name == id).map(|(_, form)| *form);
+        let form = paths.iter().find(|(name, _)| *name == id).map(|(_, form)| match *form {
+            PathForm::ColonListWith(word) if stands(word) => PathForm::ColonList,
+            PathForm::ColonListWith(_) => PathForm::Whole,
+            form => form,
+        });
         let absolute = |value: &OsStr| match (form, folder) {
             (Some(form), Some(folder)) => make_absolute(value, form, folder),
             _ => value.to_owned(),
@@ -108,22 +115,51 @@ impl<'a> Owner<'a> {
     }
 }
 
+/// In a list, and before a colon, a backslash takes the special meaning off the byte after it.
 fn make_absolute(value: &OsStr, form: PathForm, folder: &Path) -> OsString {
-    let absolute = |path: &[u8]| match path {
+    let join = |folder: &[u8], path: &[u8]| match path {
         [] => Vec::new(),
-        path => folder.join(OsStr::from_bytes(path)).into_os_string().into_vec(),
+        path => {
+            let folder = Path::new(OsStr::from_bytes(folder));
+            folder.join(OsStr::from_bytes(path)).into_os_string().into_vec()
+        }
     };
     let bytes = value.as_bytes();
+    let (whole, escaped) = (folder.as_os_str().as_bytes(), escape(folder.as_os_str()));
     let parts: Vec<Vec<u8>> = match form {
-        PathForm::Whole => vec![absolute(bytes)],
-        PathForm::ColonList => bytes.split(|&byte| byte == b':').map(absolute).collect(),
+        PathForm::Whole | PathForm::ColonListWith(_) => vec![join(whole, bytes)],
+        PathForm::ColonList => {
+            split_at_colons(bytes).into_iter().map(|path| join(&escaped, path)).collect()
+        }
         PathForm::BeforeColon => {
-            let mut parts = bytes.splitn(2, |&byte| byte == b':');
-            let first = parts.next().map(absolute);
+            let mut parts = split_at_colons(bytes).into_iter();
+            let first = parts.next().map(|path| join(&escaped, path));
             first.into_iter().chain(parts.map(<[u8]>::to_vec)).collect()
         }
     };
     OsString::from_vec(parts.join(&b':'))
+}
+
+fn escape(path: &OsStr) -> Vec<u8> {
+    let mut escaped = Vec::new();
+    for &byte in path.as_bytes() {
+        if matches!(byte, b':' | b'\\') {
+            escaped.push(b'\\');
+        }
+        escaped.push(byte);
+    }
+    escaped
+}
+
+fn split_at_colons(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut backslash = false;
+    bytes
+        .split(|&byte| {
+            let special = byte == b':' && !backslash;
+            backslash = byte == b'\\' && !backslash;
+            special
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -180,5 +216,29 @@ mod tests {
                 "/here/./r"
             ]
         );
+    }
+
+    #[test]
+    fn a_colon_in_a_name_divides_nothing() {
+        let absolute = |value: &str, form| {
+            let path = make_absolute(value.as_ref(), form, Path::new("/he:re"));
+            path.into_string().unwrap()
+        };
+        let list = absolute(r"a\:b:/c:d\\:", PathForm::ColonList);
+        assert_eq!(list, r"/he\:re/a\:b:/c:/he\:re/d\\:");
+        assert_eq!(absolute(r"a\:b:/c", PathForm::BeforeColon), r"/he\:re/a\:b:/c");
+        assert_eq!(absolute("a:b", PathForm::Whole), "/he:re/a:b");
+    }
+
+    #[test]
+    fn a_word_may_make_it_a_list() {
+        let command = <Args as clap::CommandFactory>::command();
+        let paths = [("root", PathForm::ColonListWith("--mount"))];
+        let rewritten = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(Into::into).collect();
+            rewrite(&command, &words, &[], &paths, Some(Path::new("/here")))
+        };
+        assert_eq!(rewritten(&["a:b"]), ["/here/a:b"]);
+        assert_eq!(rewritten(&["--mount", "a:b"]), ["--mount", "/here/a:/here/b"]);
     }
 }

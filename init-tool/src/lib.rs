@@ -67,7 +67,7 @@ impl MiniInit {
         lead: Lead,
         report: Option<Report>,
     ) -> Result<Infallible> {
-        monitor.child_leads(lead);
+        monitor.child_leads(lead)?;
         monitor.forward_to(self.target());
         monitor.rewrite(self.rewrite());
         monitor.talk(self.talk());

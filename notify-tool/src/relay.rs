@@ -1,7 +1,7 @@
 //! From the socket inside to the one outside, as a part of the monitor's loop.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
@@ -51,8 +51,8 @@ pub struct Relay {
     app: Option<i32>,
     has_announced: bool,
     has_sent: bool,
-    /// What has been said on standard error.
-    told: BTreeSet<String>,
+    /// What has been said on standard error, and how often there was reason to.
+    told: BTreeMap<String, u64>,
 }
 
 /// Whether the app is ready, and who waits for that besides the service manager.
@@ -86,7 +86,7 @@ impl Relay {
             app: None,
             has_announced: false,
             has_sent: false,
-            told: BTreeSet::new(),
+            told: BTreeMap::new(),
         })
     }
 
@@ -178,10 +178,19 @@ impl Relay {
         });
     }
 
-    /// Says on standard error what it has not yet said.
+    /// Says on standard error what it has not yet said; the app can't flood the journal.
     fn tell(&mut self, error: Error) {
-        if self.told.insert(error.to_string()) {
+        let count = self.told.entry(error.to_string()).or_default();
+        *count += 1;
+        if *count == 1 {
             print_warning(&error);
+        }
+    }
+
+    fn tell_counts(&self) {
+        for (text, count) in self.told.iter().filter(|(_, count)| **count > 1) {
+            let what = text.lines().next().unwrap_or_default();
+            print_warning(&Error::new(what).reason(format!("{count} times in all")));
         }
     }
 
@@ -189,6 +198,11 @@ impl Relay {
     /// this process, which sent it, still exists.
     pub fn finish(mut self) {
         self.inside.refuse_more();
+        self.drain();
+        self.tell_counts();
+    }
+
+    fn drain(&mut self) {
         let deadline = Outside::deadline();
         loop {
             let message = match self.waiting.take() {
@@ -232,9 +246,13 @@ impl Source for Relay {
     fn ready(&mut self) -> Result<()> {
         let message = match self.waiting.take() {
             Some(message) => Some(message),
-            None => match self.inside.receive()? {
-                Some(received) => self.weigh(received),
-                None => None,
+            None => match self.inside.receive() {
+                Ok(Some(received)) => self.weigh(received),
+                Ok(None) => None,
+                Err(error) => {
+                    self.tell(error);
+                    None
+                }
             },
         };
         if let Some(message) = message {

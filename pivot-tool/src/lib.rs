@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use chain::procfs::Procfs;
-use chain::{LinkArgs, Next, Result, ResultExt};
+use chain::{LinkArgs, Next, PathForm, Result, ResultExt};
 use rustix::fs::OFlags;
 
 use crate::defaults::{Defaults, Dev, Kernel};
@@ -30,7 +30,6 @@ pub mod idmap;
 mod image;
 mod mask;
 mod mount;
-pub mod mountinfo;
 mod notify;
 mod overlay;
 mod pivot;
@@ -148,6 +147,15 @@ pub struct FsPivot {
 }
 
 impl chain::Tool for FsPivot {
+    const PATHS: &'static [(&'static str, PathForm)] = &[
+        ("root", PathForm::ColonListWith("--overlay")),
+        ("upper", PathForm::Whole),
+        ("work", PathForm::Whole),
+        ("bind", PathForm::BeforeColon),
+        ("ro-bind", PathForm::BeforeColon),
+        ("copy-up", PathForm::BeforeColon),
+    ];
+
     fn link(&self) -> &LinkArgs {
         &self.link
     }

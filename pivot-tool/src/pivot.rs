@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use chain::mountinfo;
 use chain::procfs::Procfs;
 use chain::{Errno, Error, Result, ResultExt, toolbox};
 use rustix::fs::OFlags;
@@ -10,7 +11,7 @@ use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{chroot, fchdir, getcwd, pivot_root};
 
 use crate::mount::{Mount, RDONLY, SAFE};
-use crate::{mountinfo, place};
+use crate::place;
 
 /// Makes `root`, attached over the old one, the root, `folder` in it the working directory, and
 /// lets go of the old one with all that is mounted there.
@@ -60,8 +61,8 @@ pub fn check_rootfs(expected: bool, procfs: &Procfs) -> Result<()> {
 }
 
 fn is_on_initramfs(procfs: &Procfs) -> Result<bool> {
-    let lines = mountinfo::read(procfs)?;
-    Ok(lines.iter().any(|line| line.place == Path::new("/") && line.kind == "rootfs"))
+    let mounts = mountinfo::read(procfs)?;
+    Ok(mounts.iter().any(|mount| mount.point == Path::new("/") && mount.kind == "rootfs"))
 }
 
 /// The folder of our own tools as a mount of its own, so that it outlives the old root. The app

@@ -3,18 +3,19 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use chain::mountinfo;
 use chain::procfs::Procfs;
 use chain::{Errno, Error, Result, ResultExt};
 use rustix::fs::{FileType, OFlags, fstat};
 
 use crate::fill::Host;
 use crate::idmap::Range;
+use crate::image;
 use crate::mount::{Mount, attach_failed, mount_id};
 use crate::overlay::{self, Layers, Scratch};
 use crate::place::{self, Found};
 use crate::scaffold::{self, Entry};
 use crate::tree::{Tree, Whose, image_attributes};
-use crate::{image, mountinfo};
 
 /// What the root is made from.
 #[derive(Debug)]

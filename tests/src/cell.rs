@@ -72,7 +72,11 @@ impl Cell {
     /// What a process writes "0" to, to enter the cell.
     pub(crate) fn doors(&self) -> Vec<OwnedFd> {
         let open = |folder: &Folder| {
-            let door = OpenOptions::new().write(true).open(folder.path.join("cgroup.procs"));
+            // Once the cell gives controllers to those below it, it takes no processes itself:
+            // cg-enter has moved what was there to a leaf.
+            let rest = folder.path.join("catena.rest");
+            let path = if rest.is_dir() { &rest } else { &folder.path };
+            let door = OpenOptions::new().write(true).open(path.join("cgroup.procs"));
             OwnedFd::from(door.expect("open cgroup.procs"))
         };
         self.folders.iter().map(open).collect()

@@ -107,6 +107,18 @@ impl Running {
         }
     }
 
+    /// Waits until `text` stands on stdout somewhere behind the first `front`.
+    #[track_caller]
+    pub fn wait_for_after(&mut self, front: &str, text: &str) {
+        let stands = |all: &str| all.split_once(front).is_some_and(|(_, rest)| rest.contains(text));
+        while !stands(&self.stdout()) {
+            assert!(self.stdout.pipe.is_some(), "it ended before {text:?}\n{}", self.so_far());
+            if !self.step(self.end, false) {
+                panic!("too late: waiting for {text:?} behind {front:?}\n{}", self.so_far());
+            }
+        }
+    }
+
     /// Waits until `true_at_last` says so, asking again and again.
     #[track_caller]
     pub fn wait_until(&self, what: &str, mut true_at_last: impl FnMut() -> bool) {

@@ -156,3 +156,12 @@ pub fn at_exit(last: extern "C" fn()) {
         libc::atexit(last);
     }
 }
+
+/// Sets the size of the terminal that `fd` is, or is the other side of.
+pub fn set_window_size(fd: &impl AsRawFd, size: &libc::winsize) -> io::Result<()> {
+    // SAFETY: TIOCSWINSZ reads a struct winsize during the call.
+    match unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSWINSZ, std::ptr::from_ref(size)) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}

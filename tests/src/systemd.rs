@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,10 +29,11 @@ impl Systemd {
     }
 
     /// Boots it as the app of a container.
-    pub fn in_container() -> Result<Systemd, String> {
+    pub fn in_container(user: User) -> Result<Systemd, String> {
         Systemd::ask_for()?;
+        user.can_isolate()?;
         let line = "cg-enter -- ns-unshare -- fs-pivot --ephemeral / -- env container=catena";
-        Systemd::wait_for_boot(Chain::new(User::Root, line).arg(folder("systemd/container")))
+        Systemd::wait_for_boot(Chain::new(user, line).arg(folder("systemd/container")))
     }
 
     fn ask_for() -> Result<(), String> {
@@ -115,10 +117,15 @@ impl Systemd {
     }
 
     /// Writes a file of the host.
+    #[track_caller]
     pub fn write(&self, path: &str, text: &str) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("make a folder");
-        fs::write(&path, text).expect("write a file");
+        let folder = Path::new(path).parent().expect("a file is in a folder");
+        self.run(&format!("mkdir -p {}", folder.display()));
+        // By a process inside: an owner there may have no number out here.
+        let mut tee = self.command(&format!("tee {path}"));
+        let mut tee = tee.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("run nsenter");
+        tee.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("write to a pipe");
+        assert!(tee.wait().expect("wait").success(), "write {path}");
     }
 
     /// Writes a unit, or a part of one (`NAME.d/PART.conf`), and lets systemd read it.

@@ -4,7 +4,11 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 
-use nix::pty::openpty;
+use nix::pty::{Winsize, openpty};
+use nix::sys::termios::{Termios, tcgetattr};
+use nix::unistd::tcgetpgrp;
+
+use crate::sys;
 
 /// A pseudo-terminal: the test sits before it, the chain runs on it.
 #[derive(Debug)]
@@ -34,5 +38,24 @@ impl Terminal {
     /// Types `text`.
     pub fn type_in(&mut self, text: &str) {
         self.outer.write_all(text.as_bytes()).expect("write to a terminal");
+    }
+
+    /// The process group in its foreground.
+    #[track_caller]
+    pub fn foreground(&self) -> i32 {
+        tcgetpgrp(&self.outer).expect("tcgetpgrp").as_raw()
+    }
+
+    /// Its modes.
+    #[track_caller]
+    pub fn modes(&self) -> Termios {
+        tcgetattr(&self.outer).expect("tcgetattr")
+    }
+
+    /// Makes it as large as this.
+    #[track_caller]
+    pub fn resize(&self, rows: u16, columns: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        sys::set_window_size(&self.outer, &size).expect("TIOCSWINSZ");
     }
 }

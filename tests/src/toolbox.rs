@@ -8,16 +8,18 @@ use std::sync::OnceLock;
 use crate::{User, scratch};
 
 /// All tools, by the names that a user types.
-pub const TOOLS: [&str; 9] = [
+pub const TOOLS: [&str; 11] = [
     "cg-enter",
     "cg-signal",
     "cg-stat",
+    "ns-enter",
     "ns-unshare",
     "fs-pivot",
     "priv-drop",
     "mini-init",
     "notify-bridge",
     "listen-fds",
+    "chain-doctor",
 ];
 
 /// The folder of the tools, which every user can reach.

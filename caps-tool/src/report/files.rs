@@ -2,56 +2,36 @@
 
 use std::fs::{OpenOptions, read_dir};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use chain::mountinfo::Mount;
 
 use super::credentials::field;
 use super::{Line, Verdict};
 
-/// What a mountinfo line (proc_pid_mountinfo(5)) says that matters here.
-#[derive(Debug, PartialEq, Eq)]
-struct Mount<'a> {
-    point: &'a str,
-    kind: &'a str,
-    options: [&'a str; 2],
-}
-
-fn mounts(text: &str) -> impl Iterator<Item = Mount<'_>> {
-    text.lines().filter_map(|line| {
-        let (front, back) = line.split_once(" - ")?;
-        let front: Vec<&str> = front.split(' ').collect();
-        let back: Vec<&str> = back.split(' ').collect();
-        let options = [*front.get(5)?, *back.get(2)?];
-        Some(Mount { point: front[4], kind: back[0], options })
-    })
-}
-
-impl Mount<'_> {
-    fn has(&self, option: &str) -> bool {
-        self.options.iter().any(|options| options.split(',').any(|word| word == option))
-    }
-
-    /// Memory of the namespace's own, that nobody sees once it is gone.
-    fn is_own_memory(&self) -> bool {
-        matches!(self.kind, "tmpfs" | "devpts" | "mqueue" | "ramfs")
-    }
+/// Memory of the namespace's own, that nobody sees once it is gone.
+fn is_own_memory(mount: &Mount) -> bool {
+    matches!(mount.kind.as_str(), "tmpfs" | "devpts" | "mqueue" | "ramfs")
 }
 
 /// Mounts that can be written to, those of no consequence aside.
-pub fn writable_mounts(text: &str) -> Line {
+pub fn writable_mounts(mounts: &[Mount]) -> Line {
     let what = "writable mounts";
-    if text.is_empty() {
+    if mounts.is_empty() {
         return Line::unknown(what, "can't read /proc/self/mountinfo");
     }
-    let writable: Vec<_> = mounts(text).filter(|mount| !mount.has("ro")).collect();
-    let worst = writable.iter().map(|mount| match mount.kind {
-        _ if mount.is_own_memory() => Verdict::Tight,
+    let writable: Vec<_> = mounts.iter().filter(|mount| !mount.has("ro")).collect();
+    let worst = writable.iter().map(|mount| match mount.kind.as_str() {
+        _ if is_own_memory(mount) => Verdict::Tight,
         "sysfs" | "cgroup" | "cgroup2" | "debugfs" | "securityfs" | "bpf" | "tracefs"
         | "configfs" | "efivarfs" | "binfmt_misc" | "devtmpfs" => Verdict::Open,
         _ => Verdict::Loose,
     });
     let verdict = worst.max().unwrap_or(Verdict::Tight);
-    let found: Vec<String> =
-        writable.iter().map(|mount| format!("{} ({})", mount.point, mount.kind)).collect();
+    let found: Vec<String> = writable
+        .iter()
+        .map(|mount| format!("{} ({})", mount.point.display(), mount.kind))
+        .collect();
     if found.is_empty() {
         Line::new(what, ["none".to_owned()], verdict)
     } else {
@@ -60,25 +40,26 @@ pub fn writable_mounts(text: &str) -> Line {
 }
 
 /// Programs that run with another's privileges: setuid, setgid.
-pub fn privileged_programs(root: &Path, mounts_text: &str, no_new_privs: bool) -> Line {
+pub fn privileged_programs(root: &Path, mounts: &[Mount], no_new_privs: bool) -> Line {
     /// Enough for an image; a host's disk would take minutes.
     const LOOKED_AT: usize = 200_000;
     let what = "setuid programs";
-    let powerless: Vec<PathBuf> = mounts(mounts_text)
-        .filter(|m| m.has("nosuid") || matches!(m.kind, "proc" | "sysfs"))
-        .map(|mount| PathBuf::from(mount.point))
+    let powerless: Vec<&Path> = mounts
+        .iter()
+        .filter(|m| m.has("nosuid") || matches!(m.kind.as_str(), "proc" | "sysfs"))
+        .map(|mount| mount.point.as_path())
         .collect();
     let mut found = Vec::new();
     let mut left = LOOKED_AT;
     let mut folders = vec![root.to_owned()];
     // The root itself may be on a mount where they count for nothing.
-    folders.retain(|folder| !powerless.contains(folder));
+    folders.retain(|folder| !powerless.contains(&folder.as_path()));
     while let Some(folder) = folders.pop() {
         for entry in read_dir(folder).into_iter().flatten().flatten() {
             left = left.saturating_sub(1);
             // Of the entry itself: links are not followed.
             let (Ok(data), path) = (entry.metadata(), entry.path()) else { continue };
-            if data.is_dir() && left > 0 && !powerless.contains(&path) {
+            if data.is_dir() && left > 0 && !powerless.contains(&path.as_path()) {
                 folders.push(path);
             } else if data.is_file() && data.mode() & 0o6000 != 0 && data.mode() & 0o111 != 0 {
                 found.push(path.to_string_lossy().into_owned());
@@ -156,18 +137,22 @@ mod tests {
         23 22 0:5 / /tmp rw,nosuid shared:1 - tmpfs tmpfs rw\n\
         24 22 0:6 / /sys rw - sysfs sysfs ro\n";
 
+    fn parsed(text: &str) -> Vec<Mount> {
+        chain::mountinfo::parse(text.as_bytes()).unwrap()
+    }
+
     #[test]
     fn mounts_that_can_be_written_to() {
-        let line = writable_mounts(MOUNTS);
+        let line = writable_mounts(&parsed(MOUNTS));
         assert_eq!((line.found, line.verdict), (vec!["/tmp (tmpfs)".to_owned()], Verdict::Tight));
-        let line = writable_mounts("24 22 0:6 / /sys rw - sysfs sysfs rw\n");
+        let line = writable_mounts(&parsed("24 22 0:6 / /sys rw - sysfs sysfs rw\n"));
         assert_eq!(line.verdict, Verdict::Open);
-        assert_eq!(writable_mounts("").verdict, Verdict::Unknown);
+        assert_eq!(writable_mounts(&[]).verdict, Verdict::Unknown);
     }
 
     #[test]
     fn a_root_without_suid_is_not_searched() {
-        let line = privileged_programs(Path::new("/"), MOUNTS, false);
+        let line = privileged_programs(Path::new("/"), &parsed(MOUNTS), false);
         assert_eq!(line.verdict, Verdict::Tight);
     }
 }

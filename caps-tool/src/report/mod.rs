@@ -7,7 +7,8 @@ mod namespaces;
 use std::fmt::Write;
 use std::path::Path;
 
-use chain::{Result, ResultExt};
+use chain::procfs::Procfs;
+use chain::{Result, ResultExt, mountinfo};
 use serde::Serialize;
 
 /// What to think of a line.
@@ -48,7 +49,7 @@ pub fn collect() -> Vec<Line> {
     let status = read("/proc/self/status");
     let confined = credentials::has_user_namespace(&read("/proc/self/uid_map"));
     let no_new_privs = credentials::field(&status, "NoNewPrivs") == Some("1");
-    let mounts = read("/proc/self/mountinfo");
+    let mounts = Procfs::open().and_then(|procfs| mountinfo::read(&procfs)).unwrap_or_default();
     let mut lines = credentials::lines(&status, confined);
     lines.extend(namespaces::lines(confined));
     lines.push(files::writable_mounts(&mounts));

@@ -13,7 +13,7 @@ pub mod syscalls;
 use std::str::FromStr;
 
 use chain::{Error, Next, Result, ResultExt};
-use rustix::thread::CapabilitySet;
+pub use rustix::thread::CapabilitySet;
 
 pub use default::{no_user_namespaces, policy as default_policy};
 pub use oci::kernel_version;

@@ -1,9 +1,14 @@
 //! System calls by name: the numbers that the kernel gave them on the machines we know.
 
-/// The table, as a text: a fact each line.
+/// The table, as a text: a fact each line, in the order of the names.
 const TABLE: &str = include_str!("syscalls.txt");
+/// Its head says what it is.
+const COUNT: usize = count_lines(TABLE.as_bytes()) - 1;
+/// The table as the compiler reads it, so that no program has to: a priv-drop asks for some 350
+/// names at its start.
+static ROWS: [(&str, Syscall); COUNT] = parse(TABLE.as_bytes());
 
-/// The machine this program is built for: the column of its numbers in the table.
+/// The word of a line that has the numbers of the machine this program is built for.
 #[cfg(target_arch = "x86_64")]
 const COLUMN: usize = 1;
 #[cfg(target_arch = "aarch64")]
@@ -20,21 +25,65 @@ pub enum Syscall {
 
 /// What `name` means; `None` if the table has no such name.
 pub fn named(name: &str) -> Option<Syscall> {
-    let fields = rows().find(|fields| fields[0] == name)?;
-    Some(fields[COLUMN].parse().map_or(Syscall::NotHere, Syscall::Number))
+    let index = ROWS.binary_search_by(|row| row.0.cmp(name)).ok()?;
+    Some(ROWS[index].1)
 }
 
 /// The name of a number here.
 pub fn name_of(number: u32) -> Option<&'static str> {
-    let text = number.to_string();
-    rows().find(|fields| fields[COLUMN] == text).map(|fields| fields[0])
+    ROWS.iter().find(|row| row.1 == Syscall::Number(number)).map(|row| row.0)
 }
 
-fn rows() -> impl Iterator<Item = [&'static str; 3]> {
-    TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
-        let mut words = line.split(' ');
-        Some([words.next()?, words.next()?, words.next()?])
-    })
+const fn count_lines(text: &[u8]) -> usize {
+    let (mut count, mut at) = (0, 0);
+    while at < text.len() {
+        count += (text[at] == b'\n') as usize;
+        at += 1;
+    }
+    count
+}
+
+const fn parse(text: &'static [u8]) -> [(&'static str, Syscall); COUNT] {
+    let mut rows = [("", Syscall::NotHere); COUNT];
+    let (_, mut rest) = cut(text, b'\n');
+    let mut row = 0;
+    while row < COUNT {
+        let (line, after) = cut(rest, b'\n');
+        let (name, mut numbers) = cut(line, b' ');
+        let mut column = 1;
+        while column < COLUMN {
+            numbers = cut(numbers, b' ').1;
+            column += 1;
+        }
+        let Ok(name) = std::str::from_utf8(name) else { panic!("a name is plain text") };
+        rows[row] = (name, number(cut(numbers, b' ').0));
+        rest = after;
+        row += 1;
+    }
+    rows
+}
+
+/// What stands before the first `mark`, and what after it.
+const fn cut(text: &'static [u8], mark: u8) -> (&'static [u8], &'static [u8]) {
+    let mut at = 0;
+    while at < text.len() && text[at] != mark {
+        at += 1;
+    }
+    let (before, after) = text.split_at(at);
+    (before, if after.is_empty() { after } else { after.split_at(1).1 })
+}
+
+const fn number(digits: &[u8]) -> Syscall {
+    if matches!(digits, b"-") {
+        return Syscall::NotHere;
+    }
+    let (mut number, mut at) = (0, 0);
+    while at < digits.len() {
+        assert!(digits[at].is_ascii_digit(), "a number is digits");
+        number = number * 10 + (digits[at] - b'0') as u32;
+        at += 1;
+    }
+    Syscall::Number(number)
 }
 
 #[cfg(test)]
@@ -44,15 +93,19 @@ mod tests {
 
     #[test]
     fn the_table_is_well_formed() {
+        assert!(ROWS.is_sorted_by(|a, b| a.0 < b.0), "not in order, or a name stands twice");
+        let rows = TABLE.lines().skip(1).map(|line| line.split(' ').collect::<Vec<_>>());
+        let rows: Vec<_> = rows.collect();
+        assert!(rows.iter().all(|row| row.len() == 3));
         for column in [1, 2] {
-            let texts: Vec<_> = rows().map(|f| f[column]).filter(|text| *text != "-").collect();
+            let texts: Vec<_> =
+                rows.iter().map(|f| f[column]).filter(|text| *text != "-").collect();
             let numbers: BTreeSet<u32> = texts.iter().map(|text| text.parse().unwrap()).collect();
             assert_eq!(numbers.len(), texts.len(), "a number stands twice in column {column}");
             assert!(numbers.iter().all(|number| *number < 1000));
         }
-        let names: BTreeSet<_> = rows().map(|f| f[0]).collect();
-        assert_eq!(names.len(), rows().count(), "a name stands twice");
-        assert_eq!(TABLE.lines().count(), rows().count() + 1);
+        let read: Vec<_> = ROWS.iter().map(|row| row.0).collect();
+        assert_eq!(read, rows.iter().map(|row| row[0]).collect::<Vec<_>>());
     }
 
     #[test]

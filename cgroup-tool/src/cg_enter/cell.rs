@@ -2,7 +2,8 @@
 
 use chain::{Errno, Error, Result, ResultExt};
 
-use super::place::{self, Place};
+use super::place::Place;
+use super::way;
 use crate::group::{Group, explain};
 use crate::limit::Setting;
 use crate::position::Version;
@@ -88,7 +89,7 @@ impl<'a> Cell<'a> {
     /// Sets all limits, and reads them back.
     pub fn configure(&self) -> Result<()> {
         for part in &self.parts {
-            place::check_type(&part.group)?;
+            way::check_type(&part.group)?;
             part.inherit_cpuset()?;
             part.apply()?;
         }

@@ -5,6 +5,7 @@ mod cell;
 mod end;
 mod limit_args;
 mod place;
+mod way;
 
 use std::convert::Infallible;
 use std::os::fd::AsFd;
@@ -27,11 +28,12 @@ impl Tool for CgEnter {
 
     fn run(self, next: Next) -> Result<Infallible> {
         self.check()?;
+        // Before anything of this process's own can have the number that --status-fd names.
+        let end = End::new(&self)?;
         let hierarchies = Hierarchies::find()?;
         let parent = self.parent.as_deref();
         let limits = self.limits.list();
         let places = place::decide(&hierarchies, &limits, parent)?;
-        let end = End::new(&self)?;
         for place in &places {
             place.enable_controllers()?;
         }

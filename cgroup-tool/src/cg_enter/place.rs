@@ -4,10 +4,10 @@ use std::path::Path;
 
 use chain::{Errno, Error, Result};
 
-use crate::group::{Group, explain, explain_entry};
+use super::way;
+use crate::group::{Group, explain};
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::limit::{self, Limit, Setting};
-use crate::name;
 use crate::position::Version;
 
 /// A place for the cgroup in one hierarchy.
@@ -96,7 +96,7 @@ impl Place {
         let gives_any = !enabled.is_empty() || !missing.is_empty();
         // The root is exempt, and has no type.
         if gives_any && self.parent.has("cgroup.type") {
-            clear(&self.parent)?;
+            way::clear(&self.parent)?;
         }
         if missing.is_empty() {
             return Ok(());
@@ -116,55 +116,4 @@ impl Place {
                 )
         })
     }
-}
-
-/// A threaded cgroup has threads, which can't be moved out of the way as a process.
-pub fn check_type(group: &Group) -> Result<()> {
-    if group.version == Version::V1 {
-        return Ok(());
-    }
-    match group.read("cgroup.type")?.as_str() {
-        "domain" | "domain threaded" => Ok(()),
-        other => Err(Error::new("can't use the cgroup")
-            .object(&group.path)
-            .reason(format!("its cgroup.type is {other:?}"))
-            .hint("it lies in a threaded subtree, which takes threads of one process only: choose another --parent")),
-    }
-}
-
-/// How often the processes are listed anew: some may fork while others are moved.
-const ROUNDS: usize = 100;
-
-/// Moves all processes of `group` to a leaf of it: only leaves may have some once controllers are
-/// enabled ("no internal process" rule, cgroups(7)).
-fn clear(group: &Group) -> Result<()> {
-    check_type(group)?;
-    if group.processes()?.is_empty() {
-        return Ok(());
-    }
-    let rest = match group.make(name::REST)? {
-        Some(made) => made,
-        None => group.open(name::REST)?,
-    };
-    for _ in 0..ROUNDS {
-        let processes = group.processes()?;
-        if processes.is_empty() {
-            return Ok(());
-        }
-        for pid in processes {
-            match rest.try_write("cgroup.procs", &pid.to_string()) {
-                Ok(()) | Err(Errno::ESRCH) => {}
-                Err(errno) => {
-                    return Err(explain_entry(
-                        Error::new(format!("can't move process {pid} out of the way to"))
-                            .object(&rest.path)
-                            .because(errno),
-                    ));
-                }
-            }
-        }
-    }
-    Err(Error::new("can't move all processes out of")
-        .object(&group.path)
-        .reason("new ones keep coming"))
 }

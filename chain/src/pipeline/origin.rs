@@ -37,7 +37,7 @@ pub fn writers(candidates: &[u32], link: &OsStr) -> Origins {
     let mut origins = Origins::default();
     for writer in &writers {
         let origin = origin(writer, &writers, candidates, link);
-        if origin == Origin::MayBeStage && writer.kind != Kind::NotYetExecuted {
+        if origin == Origin::MayBeStage && writer.kind != Kind::InBetween {
             origins.suspects.push(writer.pid);
         }
         origins.found.push(origin);
@@ -57,8 +57,11 @@ fn origin(writer: &Holder, all: &[Holder], candidates: &[u32], link: &OsStr) -> 
         Kind::Ready if is_filter_of(writer, link) => Origin::Filter(writer.pid),
         Kind::Ready | Kind::Ours | Kind::LooksLikeOurs => Origin::MayBeStage,
         // A shell closes its writing end before it starts who reads.
-        Kind::NotYetExecuted if writer.pid == parent => Origin::Stranger,
-        Kind::NotYetExecuted => Origin::MayBeStage,
+        Kind::InBetween if writer.pid == parent => Origin::Stranger,
+        Kind::InBetween => match relay(writer.pid, candidates, false, DEPTH) {
+            Origin::HandedOn => Origin::HandedOn,
+            _ => Origin::MayBeStage,
+        },
         Kind::Foreign if writer.pid == parent => {
             relay(writer.pid, candidates, process::names_a_tool(parent), DEPTH)
         }
@@ -89,7 +92,7 @@ fn relay(pid: u32, candidates: &[u32], strict: bool, depth: usize) -> Origin {
     }
     let origin = |holder: &Holder| match holder.kind {
         Kind::Ready => Origin::HandedOn,
-        Kind::Ours | Kind::LooksLikeOurs | Kind::NotYetExecuted => Origin::MayBeStage,
+        Kind::Ours | Kind::LooksLikeOurs | Kind::InBetween => Origin::MayBeStage,
         Kind::Foreign if depth == 0 || is_wrapper(holder.pid, &found) => Origin::MayBeStage,
         Kind::Foreign => relay(holder.pid, candidates, strict, depth - 1),
     };

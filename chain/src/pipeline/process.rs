@@ -25,20 +25,21 @@ pub enum Kind {
     Ours,
     /// A tool by one of our names that is not from this toolbox, or runs as another user.
     LooksLikeOurs,
-    /// A copy of another process that may run exec at any moment.
-    NotYetExecuted,
+    /// A copy of another process that may run exec at any moment, or a process about to end,
+    /// which no longer shows what it was.
+    InBetween,
     /// Any other program.
     Foreign,
 }
 
 /// What process `pid` is.
 pub fn kind_of(pid: u32) -> Kind {
-    let stat = Stat::of(pid).unwrap_or_default();
+    let Some(stat) = Stat::of(pid) else { return Kind::InBetween };
     if stat.flags & PF_FORKNOEXEC != 0 {
-        return Kind::NotYetExecuted;
+        return Kind::InBetween;
     }
     let exe = PathBuf::from(format!("/proc/{pid}/exe"));
-    let Ok(target) = std::fs::read_link(&exe) else { return Kind::Foreign };
+    let Ok(target) = std::fs::read_link(&exe) else { return Kind::InBetween };
     let Some(name) = target.file_name().filter(|name| names::is_ours(without_deleted(name))) else {
         let renamed = stat.name == READY || is_copy(&exe);
         return if renamed { Kind::LooksLikeOurs } else { Kind::Foreign };
@@ -97,24 +98,24 @@ pub fn is_hidden_of_same_user(pid: u32) -> bool {
 /// Whether a word of process `pid`'s command line is one of our names, as that of a program which
 /// is to run one of ours has.
 pub fn names_a_tool(pid: u32) -> bool {
-    words(pid).any(|word| Path::new(&word).file_name().is_some_and(names::is_ours))
+    words(pid).iter().any(|word| Path::new(word).file_name().is_some_and(names::is_ours))
 }
 
 /// Whether one of our names stands anywhere in process `pid`'s command line, as in the script
-/// of a shell.
+/// of a shell. In the middle of an exec there is no command line yet, which may be anything.
 pub fn mentions_a_tool(pid: u32) -> bool {
     let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    words(pid).any(|word| {
-        word.as_bytes()
-            .split(|byte| !is_inner(byte))
-            .any(|part| names::is_ours(OsStr::from_bytes(part)))
-    })
+    let words = words(pid);
+    let mut parts = words.iter().flat_map(|word| word.as_bytes().split(|byte| !is_inner(byte)));
+    words.is_empty() || parts.any(|part| names::is_ours(OsStr::from_bytes(part)))
 }
 
-fn words(pid: u32) -> impl Iterator<Item = OsString> {
+fn words(pid: u32) -> Vec<OsString> {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<_> = bytes.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect();
-    words.into_iter().map(OsString::from_vec)
+    let words = bytes.split_inclusive(|&byte| byte == 0);
+    words
+        .map(|word| OsString::from_vec(word.strip_suffix(b"\0").unwrap_or(word).to_vec()))
+        .collect()
 }
 
 /// Whether process `pid` has ended, waited for or not.
@@ -133,7 +134,7 @@ pub fn is_dead_tool(pid: u32) -> bool {
 /// what comes out of that pipe is still all there.
 pub fn is_fresh_copy(pid: u32) -> bool {
     let counts = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-    kind_of(pid) == Kind::NotYetExecuted && counts.lines().any(|line| line == "rchar: 0")
+    kind_of(pid) == Kind::InBetween && counts.lines().any(|line| line == "rchar: 0")
 }
 
 /// The children of process `pid`.

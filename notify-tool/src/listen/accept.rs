@@ -103,7 +103,8 @@ fn connected(mut next: Next, connection: OwnedFd, server: u32) -> Result<Infalli
     let what = "can't arrange to die with the server";
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).or_fail(what)?;
     if std::os::unix::process::parent_id() != server {
-        return Err(Error::new(what).reason("it is gone already"));
+        // It is gone already.
+        sys::exit_now(0);
     }
     // The terminal of the server, if there is one, is not the connection's.
     nix::unistd::setsid().or_fail("can't make a session")?;

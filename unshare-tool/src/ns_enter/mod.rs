@@ -117,7 +117,7 @@ impl chain::Tool for NsEnter {
             }
             Role::Monitor(mut monitor) => {
                 drop(entry);
-                monitor.child_leads(lead);
+                monitor.child_leads(lead)?;
                 monitor.run(|_| Ok(()))
             }
         }

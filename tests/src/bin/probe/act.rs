@@ -10,6 +10,7 @@ use std::process::Command;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use crate::call::{self, Entry};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise, sigprocmask};
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -42,6 +43,8 @@ pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
         ("escape", [path]) => result(escape(path)),
         ("mount-flags", [path]) => mount_flags(path),
         ("become", [uid, program]) => result(become_user(number(uid), program)),
+        ("calls", [entry, last]) => calls(entry, number(last)),
+        ("push", [text]) => result(push(text)),
         ("copy", []) => result(io::copy(&mut io::stdin(), &mut io::stdout()).map(drop)),
         _ => {
             say(&format!("the probe can't do this: {deed:?} {words:?}"));
@@ -77,6 +80,24 @@ fn result(result: io::Result<()>) -> i32 {
 fn child() -> nix::Result<ForkResult> {
     // SAFETY: the probe never has a second thread, so no lock is held at the fork.
     unsafe { fork() }
+}
+
+/// What the filters say of all system calls up to `last`.
+fn calls(entry: &OsString, last: libc::c_long) -> i32 {
+    let entry = entry.to_str().and_then(Entry::named).expect("a way into the kernel");
+    say(&call::ask_all(entry, last).join(" "));
+    0
+}
+
+/// Puts `text` before what is typed at the terminal on stdin, as if it had been typed there.
+fn push(text: &OsStr) -> io::Result<()> {
+    for byte in text.as_encoded_bytes() {
+        // SAFETY: TIOCSTI reads one byte during the call.
+        if unsafe { libc::ioctl(0, libc::TIOCSTI, std::ptr::from_ref(byte)) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 fn die(signal: &OsString) -> i32 {

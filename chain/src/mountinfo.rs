@@ -6,21 +6,35 @@ use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use chain::procfs::Procfs;
-use chain::{Error, Result, ResultExt};
 use rustix::fs::OFlags;
+
+use crate::error::{Error, Result, ResultExt};
+use crate::procfs::Procfs;
 
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct Mount {
+    /// What of its file system is mounted.
+    pub root: PathBuf,
     /// Where it is mounted, as the reader's root has it.
-    pub place: PathBuf,
+    pub point: PathBuf,
+    /// The mount's own options: `rw`, `nosuid`.
+    pub options: Vec<String>,
     /// The type of its file system.
     pub kind: String,
+    /// The options of the file system.
+    pub super_options: Vec<String>,
+}
+
+impl Mount {
+    /// Whether `option` is one of the mount's or of its file system's.
+    pub fn has(&self, option: &str) -> bool {
+        self.options.iter().chain(&self.super_options).any(|word| word == option)
+    }
 }
 
 /// The mounts that this process's root reaches.
-pub fn read(procfs: &Procfs) -> Result<Vec<Line>> {
+pub fn read(procfs: &Procfs) -> Result<Vec<Mount>> {
     let path = format!("{}/mountinfo", procfs.own_id()?);
     let mut text = Vec::new();
     File::from(procfs.file(&path, OFlags::RDONLY)?)
@@ -32,30 +46,35 @@ pub fn read(procfs: &Procfs) -> Result<Vec<Line>> {
 }
 
 /// The mounts strictly below `folder`, relative to it.
-pub fn below(lines: &[Line], folder: &Path) -> Vec<PathBuf> {
-    lines
+pub fn below(mounts: &[Mount], folder: &Path) -> Vec<PathBuf> {
+    mounts
         .iter()
-        .filter_map(|line| line.place.strip_prefix(folder).ok())
+        .filter_map(|mount| mount.point.strip_prefix(folder).ok())
         .filter(|rest| !rest.as_os_str().is_empty())
         .map(Path::to_owned)
         .collect()
 }
 
 /// All lines, or `None` if one of them is not in the documented form.
-pub fn parse(text: &[u8]) -> Option<Vec<Line>> {
+pub fn parse(text: &[u8]) -> Option<Vec<Mount>> {
     text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(parse_line).collect()
 }
 
-fn parse_line(line: &[u8]) -> Option<Line> {
+fn parse_line(line: &[u8]) -> Option<Mount> {
+    let path = |field| PathBuf::from(OsString::from_vec(unescape(field)));
+    let words = |field: &[u8]| {
+        String::from_utf8_lossy(field).split(',').map(str::to_owned).collect::<Vec<_>>()
+    };
     let mut fields = line.split(|&byte| byte == b' ');
-    let place = fields.nth(4)?;
+    let root = path(fields.nth(3)?);
+    let point = path(fields.next()?);
+    let options = words(fields.next()?);
     // A varying number of optional fields ends with a hyphen.
     fields.find(|field| field == b"-")?;
-    let kind = fields.next()?;
-    Some(Line {
-        place: OsString::from_vec(unescape(place)).into(),
-        kind: String::from_utf8_lossy(kind).into_owned(),
-    })
+    let kind = String::from_utf8_lossy(fields.next()?).into_owned();
+    let _source = fields.next()?;
+    let super_options = words(fields.next().unwrap_or_default());
+    Some(Mount { root, point, options, kind, super_options })
 }
 
 /// Space, tab, newline and backslash come as a backslash and three octal digits.
@@ -93,18 +112,24 @@ mod tests {
     fn lines_of_the_manual() {
         let text =
             b"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n\
-            27 1 254:0 / /a\\040b\\134 rw - overlay o rw\n";
-        let lines = parse(text).unwrap();
-        assert_eq!(lines[0], Line { place: "/mnt2".into(), kind: "ext3".into() });
-        assert_eq!(lines[1], Line { place: "/a b\\".into(), kind: "overlay".into() });
+            27 1 254:0 / /a\\040b\\134\xff rw - overlay o rw\n";
+        let mounts = parse(text).unwrap();
+        assert_eq!(mounts[0].root, Path::new("/mnt1"));
+        assert_eq!(mounts[0].point, Path::new("/mnt2"));
+        assert_eq!(mounts[0].kind, "ext3");
+        assert!(mounts[0].has("noatime") && mounts[0].has("errors=continue"));
+        assert!(!mounts[0].has("ro"));
+        assert_eq!(mounts[1].point, PathBuf::from(OsString::from_vec(b"/a b\\\xff".to_vec())));
     }
 
     #[test]
     fn below_is_by_name_not_by_letter() {
-        let line = |place: &str| Line { place: place.into(), kind: String::new() };
-        let lines = ["/", "/a", "/a/b", "/ab", "/a/b/c"].map(line);
-        assert_eq!(below(&lines, Path::new("/a")), [Path::new("b"), Path::new("b/c")]);
-        assert_eq!(below(&lines, Path::new("/")).len(), 4);
+        let text = ["/", "/a", "/a/b", "/ab", "/a/b/c"]
+            .map(|point| format!("1 1 0:1 / {point} rw - tmpfs t rw\n"))
+            .concat();
+        let mounts = parse(text.as_bytes()).unwrap();
+        assert_eq!(below(&mounts, Path::new("/a")), [Path::new("b"), Path::new("b/c")]);
+        assert_eq!(below(&mounts, Path::new("/")).len(), 4);
     }
 
     #[test]

@@ -1,0 +1,9 @@
+.PHONY: bench bench-quick
+
+BENCH = $(CARGO) build --release -p catena-benches && $(RELEASE)/bench --tools dist
+
+bench: dist ## measure the tools beside others of their kind (minutes), for docs/
+	$(BENCH) --json docs/performance.json --svg docs/performance.svg
+
+bench-quick: dist ## the same with few runs, on the terminal only
+	$(BENCH) --quick

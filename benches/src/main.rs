@@ -1,0 +1,144 @@
+//! `bench`: measures the tools beside others of their kind. See docs/performance.md.
+//!
+//!     bench [--quick] [--live COUNT] [--tools FOLDER] [--json FILE] [--svg FILE] [SUITE...]
+
+mod live;
+mod measure;
+mod place;
+mod report;
+mod stats;
+mod suites;
+
+use std::ffi::OsString;
+use std::io::{Error, Result};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Map, Value, json};
+
+use place::Place;
+
+/// Who runs what an ordinary user does, where all of this is run by root.
+const ORDINARY: u32 = 4242;
+
+#[derive(Debug, Default)]
+struct Arguments {
+    quick: bool,
+    /// How many containers live at once.
+    live: Option<usize>,
+    tools: Option<PathBuf>,
+    json: Option<PathBuf>,
+    svg: Option<PathBuf>,
+    /// Made by another process, which waits for the results in JSON.
+    place: Option<OsString>,
+    suites: Vec<String>,
+}
+
+fn main() -> Result<()> {
+    let arguments = parse(std::env::args_os().skip(1))?;
+    let place = match &arguments.place {
+        Some(folder) => Place::existing(folder),
+        None => {
+            let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("c");
+            let built = Path::new("dist").to_owned();
+            Place::make(arguments.tools.as_ref().unwrap_or(&built), &sources)?
+        }
+    };
+    let rounds = if arguments.quick { 20 } else { 150 };
+    let mut results = Map::new();
+    for name in suites::NAMES {
+        let all = arguments.suites.is_empty() && arguments.live.is_none();
+        let chosen = all || arguments.suites.iter().any(|s| s == name);
+        if !chosen {
+            continue;
+        }
+        let is_root = rustix::process::geteuid().is_root();
+        let result = match (name, is_root) {
+            ("rootless", true) => as_ordinary_user(name, &place, arguments.quick)?,
+            ("rootless", false) | (_, true) => {
+                run(name, &place, rounds, arguments.place.is_none())?
+            }
+            _ => {
+                eprintln!("left out: {name} is run by root");
+                continue;
+            }
+        };
+        results.insert(name.to_owned(), result);
+    }
+    let live = match arguments.live {
+        Some(count) => live::measure(&suites::suite("net", &place)?.contenders, count),
+        None => Vec::new(),
+    };
+    if arguments.place.is_some() {
+        println!("{}", Value::Object(results));
+        return Ok(());
+    }
+    if let Some(file) = &arguments.svg {
+        std::fs::write(file, report::to_svg(&results))?;
+    }
+    if let Some(file) = &arguments.json {
+        let whole = json!({"machine": machine(), "suites": results, "live": live});
+        std::fs::write(file, serde_json::to_string_pretty(&whole)? + "\n")?;
+    }
+    Ok(())
+}
+
+fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Arguments> {
+    let mut arguments = Arguments::default();
+    while let Some(word) = words.next() {
+        let mut value =
+            || words.next().ok_or_else(|| Error::other(format!("{word:?} needs a value")));
+        match word.to_str() {
+            Some("--quick") => arguments.quick = true,
+            Some("--live") => {
+                let count = value()?.into_string().ok().and_then(|count| count.parse().ok());
+                arguments.live = Some(count.ok_or_else(|| Error::other("--live takes a number"))?);
+            }
+            Some("--tools") => arguments.tools = Some(value()?.into()),
+            Some("--json") => arguments.json = Some(value()?.into()),
+            Some("--svg") => arguments.svg = Some(value()?.into()),
+            Some("--place") => arguments.place = Some(value()?),
+            Some(name) if suites::NAMES.contains(&name) => arguments.suites.push(name.to_owned()),
+            _ => return Err(Error::other(format!("not an option and no suite: {word:?}"))),
+        }
+    }
+    Ok(arguments)
+}
+
+fn run(name: &'static str, place: &Place, rounds: usize, show: bool) -> Result<Value> {
+    let suite = suites::suite(name, place)?;
+    let rows = report::rows(measure::interleave(&suite.contenders, rounds, suite.pause));
+    let result = report::to_json(suite.title, &rows);
+    if show {
+        print!("{}", report::table_of(&result));
+    }
+    Ok(result)
+}
+
+/// Has a process of an ordinary user run the suite.
+fn as_ordinary_user(name: &str, place: &Place, quick: bool) -> Result<Value> {
+    let bench = place.folder().join("bench");
+    std::fs::copy(std::env::current_exe()?, &bench)?;
+    let mut command = Command::new(&bench);
+    command.uid(ORDINARY).gid(ORDINARY).arg("--place").arg(place.folder());
+    command.args(quick.then_some("--quick")).arg(name);
+    let output = command.stderr(std::process::Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(Error::other(format!("suite {name}: {}", output.status)));
+    }
+    let all: Value = serde_json::from_slice(&output.stdout)?;
+    let suite = all[name].clone();
+    print!("{}", report::table_of(&suite));
+    Ok(suite)
+}
+
+/// What the figures were measured on.
+fn machine() -> Value {
+    let name = rustix::system::uname();
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    json!({
+        "kernel": name.release().to_string_lossy(), "architecture": name.machine().to_string_lossy(),
+        "processors": cpus,
+    })
+}

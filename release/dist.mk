@@ -1,0 +1,9 @@
+.PHONY: dist test-dist
+
+dist: ## build small, quickly starting static binaries into dist/
+	@release/build dist
+
+test-dist: dist ## run all tests on what dist/ holds
+	@tests/needs
+	$(CARGO) build --workspace
+	CATENA_BIN=$(CURDIR)/dist $(CARGO) test --workspace

@@ -1,0 +1,119 @@
+//! Fail closed, shown by force: every system call of every tool fails, and the app never starts
+//! with less than was asked for.
+//!
+//! `FAULTS=whole` (make test-faults) tries each call with each error; without it the last of each
+//! call, with one.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+
+use catena_tests::fault::{Extent, Subject};
+use catena_tests::{Rootfs, Scratch, User, each_user, need, toolbox};
+
+each_user![if can_trace;
+    priv_drop,
+    priv_drop_with_everything,
+    ns_unshare,
+    mini_init,
+    fs_pivot,
+    cg_enter,
+    the_whole_chain,
+    a_chain_that_falls_back_is_found_out,
+];
+
+fn can_trace(user: User) -> Result<(), String> {
+    need::program("strace")?;
+    user.can_isolate()
+}
+
+/// Tries a chain that stays in the host's root.
+fn try_chain(user: User, line: &str) {
+    try_in(user, line, &toolbox::probe().display().to_string());
+}
+
+/// Tries a chain whose app is the probe, and says how it went, past the capture of the runner.
+fn try_in(user: User, line: &str, app: &str) {
+    let extent = if whole() { Extent::Whole } else { Extent::Reduced };
+    let app = app.to_owned();
+    let tally = Subject { user, line: line.to_owned(), app }.try_all(extent);
+    let (injected, survived, wrong) = (tally.injected, tally.survived.len(), tally.wrong.len());
+    let report = format!(
+        "{user:?}: {line}: {injected} injections, {survived} survived unharmed, {wrong} wrong\n"
+    );
+    let _ = std::io::stderr().write_all(report.as_bytes());
+    if std::env::var_os("FAULTS_SURVIVED").is_some() {
+        let _ = writeln!(std::io::stderr(), "{}", tally.survived.join(" "));
+    }
+    assert!(injected > 20, "hardly a fault was injected: {injected}");
+    assert!(tally.wrong.is_empty(), "\n{}", tally.wrong.join("\n"));
+}
+
+fn whole() -> bool {
+    std::env::var_os("FAULTS").is_some_and(|value| value == "whole")
+}
+
+fn priv_drop(user: User) {
+    // Only root has something to drop; others get it from a user namespace.
+    let line = match user {
+        User::Root => "priv-drop --",
+        User::Ordinary => "unshare --user --map-root-user priv-drop --",
+    };
+    try_chain(user, line);
+}
+
+fn priv_drop_with_everything(user: User) {
+    if !whole() {
+        return;
+    }
+    let (before, ids) = match user {
+        User::Root => ("", "--user 1500:1600 --groups 1700 --fix-stdio --nice -3"),
+        User::Ordinary => ("unshare --user --map-root-user", "--nice 3"),
+    };
+    let rest = "--caps +NET_BIND_SERVICE --rlimit nofile=512:1024 --oom-score-adj 77 \
+                --umask 077 --securebits noroot,noroot-locked --no-nested-userns --seccomp-log \
+                --landlock ro:/ --landlock-tcp-bind 80";
+    try_chain(user, &format!("{before} priv-drop {ids} {rest} --"));
+}
+
+fn ns_unshare(user: User) {
+    try_chain(user, "ns-unshare --");
+}
+
+fn mini_init(user: User) {
+    try_chain(user, "ns-unshare -- mini-init --");
+}
+
+fn fs_pivot(user: User) {
+    if !whole() {
+        return;
+    }
+    let root = Rootfs::new(user).expect("a root");
+    try_in(user, &format!("ns-unshare -- fs-pivot {root} --"), "/bin/probe");
+}
+
+fn cg_enter(user: User) {
+    if !whole() {
+        return;
+    }
+    try_chain(user, "cg-enter --pids-max 50 --");
+}
+
+fn the_whole_chain(user: User) {
+    let root = Rootfs::new(user).expect("a root");
+    let chain = "cg-enter --pids-max 50 -- ns-unshare -- fs-pivot";
+    try_in(user, &format!("{chain} {root} -- priv-drop -- mini-init --"), "/bin/probe");
+}
+
+fn a_chain_that_falls_back_is_found_out(user: User) {
+    if !user.is_root() {
+        return;
+    }
+    let scratch = Scratch::new(user);
+    let script = scratch.file("careless", "#!/bin/sh\npriv-drop -- \"$@\" || exec \"$@\"\n");
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("chmod");
+    let app = toolbox::probe().display().to_string();
+    let line = script.display().to_string();
+    let tally = Subject { user, line, app }.try_all(Extent::Reduced);
+    let found = tally.wrong.iter().filter(|line| line.contains("FAIL-OPEN")).count();
+    assert!(found > 5, "{found} of {} injections: {:?}", tally.injected, tally.wrong);
+}

@@ -1,0 +1,145 @@
+//! The seccomp filters, asked by every system call number and every way into the kernel.
+
+use caps_tool::seccomp::bpf::Call;
+use caps_tool::seccomp::policy::{Action, MACHINE};
+use caps_tool::seccomp::{CapabilitySet, default_policy};
+use catena_tests::{Chain, Scratch, User, each_user, like};
+
+each_user![if User::can_isolate;
+    h1_every_number_as_the_model_says,
+    h1_x32_has_no_system_calls,
+    h1_32_bit_calls_end_the_process,
+    without_a_filter_all_of_it_passes,
+    capabilities_open_what_they_are_for,
+    a_profile_in_oci_form,
+    a_profile_of_the_image_is_refused,
+    a_filter_that_forbids_execve_is_refused,
+    several_filters_add_up,
+];
+
+const LAST: u32 = 600;
+const ENOSYS: &str = "38";
+
+/// x86_64's uretprobe and uprobe: the kernel asks no filter about them, and they do nothing for
+/// who is not probed.
+const UNASKED: [u32; 2] = [335, 336];
+
+fn is_asked(number: u32) -> bool {
+    cfg!(not(target_arch = "x86_64")) || !UNASKED.contains(&number)
+}
+
+/// What the probe finds, number by number.
+fn ask(user: User, line: &str, entry: &str) -> Vec<String> {
+    let chain = Chain::new(user, line).args(["{probe}", "calls", entry]).arg(LAST.to_string());
+    let outcome = chain.deadline(std::time::Duration::from_secs(60)).run();
+    outcome.expect(0, like("*\n"), "");
+    let found: Vec<String> = outcome.stdout.split_whitespace().map(str::to_owned).collect();
+    assert_eq!(found.len(), LAST as usize + 1);
+    found
+}
+
+fn as_the_model_says(user: User, options: &str, left: CapabilitySet) {
+    let policy = default_policy(left);
+    let line = format!("ns-unshare -- priv-drop {options} --");
+    for (number, found) in (0..).zip(ask(user, &line, "native")) {
+        if !is_asked(number) {
+            continue;
+        }
+        let expected = match policy.decide(&Call { number, machine: MACHINE, arguments: [0; 6] }) {
+            // Held back by the probe.
+            Action::Allow => ENOSYS.to_owned(),
+            Action::Errno(errno) => errno.to_string(),
+            other => panic!("the default profile does not {other:?}"),
+        };
+        assert_eq!(found, expected, "system call {number}");
+    }
+}
+
+fn h1_every_number_as_the_model_says(user: User) {
+    as_the_model_says(user, "", CapabilitySet::empty());
+}
+
+fn capabilities_open_what_they_are_for(user: User) {
+    let options = "--caps +SYS_ADMIN,+SYS_CHROOT,+SYS_TIME";
+    let left = CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_CHROOT | CapabilitySet::SYS_TIME;
+    as_the_model_says(user, options, left);
+}
+
+fn h1_x32_has_no_system_calls(user: User) {
+    let found = ask(user, "ns-unshare -- priv-drop --", "x32");
+    assert!(found.iter().all(|word| word == ENOSYS), "{found:?}");
+}
+
+fn h1_32_bit_calls_end_the_process(user: User) {
+    if cfg!(target_arch = "x86_64") {
+        let found = ask(user, "ns-unshare -- priv-drop --", "i386");
+        assert!(found.iter().all(|word| word == "SIGSYS"), "{found:?}");
+    }
+}
+
+fn without_a_filter_all_of_it_passes(user: User) {
+    for entry in ["native", "i386"] {
+        if entry == "native" || cfg!(target_arch = "x86_64") {
+            let found = ask(user, "ns-unshare -- priv-drop --seccomp none --", entry);
+            let held_back = |(number, word): (u32, &String)| {
+                word == ENOSYS || entry == "native" && !is_asked(number)
+            };
+            assert!((0..).zip(&found).all(held_back), "{entry}: {found:?}");
+        }
+    }
+}
+
+const NO_FOLDERS: &str = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+    {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 22}]}"#;
+
+fn a_profile_in_oci_form(user: User) {
+    let scratch = Scratch::new(user);
+    let profile = scratch.file("profile.json", NO_FOLDERS);
+    let folder = scratch.join("folder");
+    let start = |option: &str, file: Option<&std::path::Path>| {
+        let chain = Chain::new(user, "ns-unshare --keep-fd 9 -- priv-drop --seccomp").arg(option);
+        let input = std::fs::File::open(file.unwrap_or("/dev/null".as_ref())).expect("open");
+        chain.args(["--", "mkdir"]).arg(&folder).descriptor(9, input).run()
+    };
+    let refused = like("mkdir: *: Invalid argument\n");
+    start(profile.to_str().expect("UTF-8"), None).expect(1, "", refused.clone());
+    start("fd:9", Some(&profile)).expect(1, "", refused);
+    start("none", None).expect(0, "", "");
+    for wrong in ["fd:9", "/nonexistent", "fd:8", "fd:1", ""] {
+        start(wrong, None).expect(125, "", like("priv-drop: *"));
+    }
+}
+
+fn a_profile_of_the_image_is_refused(user: User) {
+    let Ok(root) = catena_tests::Rootfs::new(user) else { return };
+    root.file("etc/profile.json", r#"{"defaultAction": "SCMP_ACT_ALLOW"}"#);
+    let line = format!("ns-unshare -- fs-pivot {root} -- priv-drop");
+    for option in ["--seccomp", "--seccomp-bpf"] {
+        let chain = Chain::new(user, &line).args([option, "/etc/profile.json", "--", "/bin/probe"]);
+        chain.run().expect(
+            125,
+            "",
+            like("priv-drop: refused: *: a file of the new root\nhint: *fd:9*\n"),
+        );
+    }
+}
+
+fn a_filter_that_forbids_execve_is_refused(user: User) {
+    let scratch = Scratch::new(user);
+    let profile = scratch.file(
+        "none.json",
+        r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}"#,
+    );
+    let chain = Chain::new(user, "ns-unshare -- priv-drop --seccomp").arg(profile);
+    chain.args(["--", "{probe}"]).run().expect(125, "", like("priv-drop: *: it forbids execve*\n"));
+}
+
+fn several_filters_add_up(user: User) {
+    let scratch = Scratch::new(user);
+    // BPF_RET | BPF_K, SECCOMP_RET_ALLOW.
+    let allow = scratch.join("allow.bpf");
+    std::fs::write(&allow, [6, 0, 0, 0, 0, 0, 0xff, 0x7f]).expect("write");
+    let line = "ns-unshare -- priv-drop --seccomp default --no-nested-userns --seccomp-bpf";
+    let chain = Chain::new(user, line).arg(allow).args(["--", "cat", "/proc/self/status"]);
+    chain.run().expect(0, like("*\nSeccomp:\t2\nSeccomp_filters:\t3\n*"), "");
+}

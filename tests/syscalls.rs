@@ -1,0 +1,148 @@
+//! The system calls that each link of a chain makes: `syscalls.txt` is the table, and a call more
+//! or less is a difference to be looked at. `WRITE_TABLE=1` writes it anew.
+//!
+//! Counted is what the link itself does. Left out are the C library's start and Rust's, which
+//! differ between the builds (before the first getuid), memory, and what differs with the host
+//! or from run to run: how often a monitor's loop turns, how long a file of procfs is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use catena_tests::{Chain, Rootfs, Scratch, User, each_user, need};
+
+each_user![
+    if can_trace;
+    links_make_these_calls,
+];
+
+const TABLE: &str = "syscalls.txt";
+/// The first call of a tool itself: it refuses to run with privileges that its caller has not.
+const FIRST: &str = "getuid";
+const MEMORY: [&str; 6] = ["brk", "mmap", "munmap", "mremap", "mprotect", "madvise"];
+/// As often as the loop of a monitor turns, or a file has parts.
+const VARYING: [&str; 5] = ["poll", "read", "wait4", "lseek", "restart_syscall"];
+/// The same call by two names, of which libraries take this or that.
+const SAME: [(&str, &str); 9] = [
+    ("openat", "open"),
+    ("newfstatat", "stat"),
+    ("fstat", "stat"),
+    ("lstat", "stat"),
+    ("statx", "stat"),
+    ("readlinkat", "readlink"),
+    ("ppoll", "poll"),
+    ("execveat", "execve"),
+    ("exit", "exit_group"),
+];
+
+fn can_trace(user: User) -> Result<(), String> {
+    user.can_isolate()?;
+    Rootfs::new(user)?;
+    need::program("strace").map(drop)
+}
+
+/// How often each call is made, by link.
+type Calls = BTreeMap<String, BTreeMap<String, usize>>;
+
+fn links_make_these_calls(user: User) {
+    let root = Rootfs::new(user).expect("asked before");
+    let scratch = Scratch::new(user);
+    let log = scratch.join("log");
+    let line = format!(
+        "strace -ff -qq -e signal=none -o {} ns-unshare --user --map-root --mount --pid --uts -- \
+         fs-pivot --no-defaults {root} -- priv-drop -- mini-init -- /bin/probe exit 0",
+        log.display()
+    );
+    Chain::new(user, &line).run().expect(0, "", "");
+    let found = table(&count(scratch.path()));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(TABLE);
+    let name = if user.is_root() { "root" } else { "ordinary user" };
+    let whole = fs::read_to_string(&file).unwrap_or_default();
+    let mut sections = sections(&whole);
+    if std::env::var_os("WRITE_TABLE").is_some() {
+        sections.insert(name.to_owned(), found);
+        let text = sections.iter().map(|(name, table)| format!("## {name}\n{table}"));
+        fs::write(&file, text.collect::<String>()).expect("write the table");
+        return;
+    }
+    let known = sections.remove(name).unwrap_or_default();
+    let only_in = |a: &str, b: &str| {
+        let lines = a.lines().filter(|line| !b.lines().any(|other| other == *line));
+        lines.map(|line| format!("  {line}\n")).collect::<String>()
+    };
+    assert!(
+        known == found,
+        "as {name}, other calls than tests/{TABLE} says (WRITE_TABLE=1 changes it)\nno longer:\n{}now:\n{}",
+        only_in(&known, &found),
+        only_in(&found, &known)
+    );
+}
+
+fn sections(text: &str) -> BTreeMap<String, String> {
+    let split = |section: &str| {
+        let (name, table) = section.split_once('\n')?;
+        Some((name.to_owned(), table.to_owned()))
+    };
+    text.split("## ").filter_map(split).collect()
+}
+
+/// Reads the logs, one of each process. A link is what runs from one exec to the next; the
+/// child of a fork begins in the middle of one.
+fn count(folder: &Path) -> Calls {
+    let mut calls = Calls::new();
+    for entry in fs::read_dir(folder).expect("the logs").flatten() {
+        let text = fs::read_to_string(entry.path()).expect("a log");
+        let mut link = born_of(&text);
+        let mut counts = !text.starts_with("execve");
+        for line in text.lines() {
+            let Some((call, _)) = line.split_once('(') else { continue };
+            let call = SAME.iter().find(|(name, _)| *name == call).map_or(call, |(_, same)| *same);
+            counts |= call == FIRST;
+            if counts && !MEMORY.contains(&call) && !link.contains("probe") {
+                *calls.entry(link.clone()).or_default().entry(call.to_owned()).or_default() += 1;
+            }
+            if call == "execve" && line.ends_with("= 0") {
+                link = executed(line);
+                counts = false;
+            }
+        }
+    }
+    calls
+}
+
+/// The first word of what an exec starts.
+fn executed(line: &str) -> String {
+    let word = line.split_once("[\"").and_then(|(_, rest)| rest.split_once('"'));
+    let word = word.map(|(word, _)| word).unwrap_or_default();
+    word.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// What a process is before its first exec: nothing, or the child of the link that execs next.
+fn born_of(text: &str) -> String {
+    let next = text.lines().find(|line| line.contains("execve") && line.ends_with("= 0"));
+    let next = next.map(executed).unwrap_or_default();
+    match next.as_str() {
+        "fs-pivot" => "ns-unshare, child".to_owned(),
+        "probe" => "mini-init, child".to_owned(),
+        other => format!("before {other}"),
+    }
+}
+
+fn table(calls: &Calls) -> String {
+    let mut text = String::new();
+    for (link, calls) in calls {
+        let counted: usize = calls
+            .iter()
+            .filter(|(call, _)| !VARYING.contains(&call.as_str()))
+            .map(|(_, n)| n)
+            .sum();
+        text += &format!("{link}: {counted}\n");
+        for (call, count) in calls {
+            text += &match VARYING.contains(&call.as_str()) {
+                true => format!("{link}: {call} varies\n"),
+                false => format!("{link}: {call} {count}\n"),
+            };
+        }
+    }
+    text
+}

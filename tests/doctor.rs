@@ -31,6 +31,8 @@ fn json_and_table_say_the_same(user: User) {
         assert!(table.stdout.contains(&line), "{line:?} in {}", table.stdout);
     }
     assert_eq!(json["user"], user.uid());
+    let keys: Vec<&str> = json.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(keys, ["checks", "kernel", "machine", "settings", "user", "works"]);
 }
 
 fn a_check_says_what_its_chain_does(user: User) {

@@ -78,6 +78,13 @@ fn every_option_is_in_help_and_manual() {
             assert!(help.contains(&spelled), "{name} --help: {spelled}");
             assert!(page.contains(&spelled), "{name}(1): {spelled}");
         }
+        let without_blanks = |text: &str| text.split_whitespace().collect::<String>();
+        let shown = without_blanks(&page);
+        for argument in command.get_arguments() {
+            let said = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(shown.contains(&without_blanks(&said)), "{name}(1): {said}");
+            assert!(!said.is_empty(), "{name}: {}", argument.get_id());
+        }
         for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "SEE ALSO"] {
             assert!(page.contains(section), "{name}(1): {section}");
         }
@@ -204,4 +211,23 @@ fn security_names_tests_that_are_there() {
         }
     }
     assert!(named > 20, "only {named} tests are named");
+}
+
+/// Each `make TARGET` that is spoken of is there, and so is each file that is linked.
+#[test]
+fn targets_and_links_are_there() {
+    let makefiles = ["Makefile", "benches/bench.mk", "release/dist.mk"];
+    let makefiles: String = makefiles.iter().map(|path| format!("\n{}", text_of(path))).collect();
+    for path in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"] {
+        let text = text_of(path);
+        for marked in text.split('`').skip(1).step_by(2).chain(text.lines()) {
+            let Some(rest) = marked.trim().strip_prefix("make ") else { continue };
+            let target = rest.split_whitespace().next().unwrap_or_default();
+            assert!(makefiles.contains(&format!("\n{target}:")), "{path}: make {target}");
+        }
+        for link in text.split("](").skip(1) {
+            let target = link.split(')').next().unwrap_or_default();
+            assert!(target.contains("://") || checkout(target).exists(), "{path}: {target}");
+        }
+    }
 }

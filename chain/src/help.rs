@@ -48,7 +48,13 @@ pub fn command<T: CommandFactory>() -> Command {
     }
     for id in OF_ANY_LINK {
         command = command.mut_arg(id, |argument| {
-            argument.help_heading("Any link of a chain").hide_short_help(true)
+            // A manual page shows the long help of what the short one leaves out.
+            let help = argument.get_help().cloned();
+            let argument = argument.help_heading("Any link of a chain").hide_short_help(true);
+            match help {
+                Some(help) => argument.long_help(help),
+                None => argument,
+            }
         });
     }
     command.mut_arg("command", |argument| {

@@ -6,8 +6,15 @@ use std::path::{Path, PathBuf};
 use catena_tests::toolbox;
 
 /// The folders of the tools' sources.
-const TOOLS: [&str; 6] =
-    ["caps-tool", "cgroup-tool", "init-tool", "notify-tool", "pivot-tool", "unshare-tool"];
+const TOOLS: [&str; 7] = [
+    "caps-tool",
+    "cgroup-tool",
+    "doctor-tool",
+    "init-tool",
+    "notify-tool",
+    "pivot-tool",
+    "unshare-tool",
+];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()

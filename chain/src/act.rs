@@ -22,7 +22,8 @@ pub fn act<T: Act>() -> ! {
 
 fn start<T: Act>() -> Result<u8> {
     tool::refuse_privileged_start()?;
-    let tool = T::try_parse().unwrap_or_else(|error| tool::usage::<T>(&error));
+    let tool = crate::help::parse::<T>(std::env::args_os())
+        .unwrap_or_else(|error| tool::usage::<T>(&error));
     standard_io::check()?;
     // `cg-stat | head` ends as other programs do there, unless the caller ignores the signal.
     if !sys::at_start().ignored_pipe {

@@ -37,6 +37,7 @@ mod error;
 mod fork;
 mod forward;
 mod handover;
+pub mod help;
 mod job;
 pub mod leash;
 pub mod monitor;

@@ -75,7 +75,8 @@ pub fn main<T: Tool>() -> ! {
 
 fn start<T: Tool>() -> Result<Infallible> {
     refuse_privileged_start()?;
-    let tool = T::try_parse().unwrap_or_else(|error| usage::<T>(&error));
+    let tool =
+        crate::help::parse::<T>(std::env::args_os()).unwrap_or_else(|error| usage::<T>(&error));
     standard_io::check()?;
     if tool.link().command.is_empty()
         && let Some(done) = tool.alone()

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use crate::{User, scratch};
 
 /// All tools, by the names that a user types.
-pub const TOOLS: [&str; 10] = [
+pub const TOOLS: [&str; 11] = [
     "cg-enter",
     "cg-signal",
     "cg-stat",
@@ -19,6 +19,7 @@ pub const TOOLS: [&str; 10] = [
     "mini-init",
     "notify-bridge",
     "listen-fds",
+    "chain-doctor",
 ];
 
 /// The folder of the tools, which every user can reach.

@@ -1,0 +1,79 @@
+//! What `--help` and `--version` say beside a tool's own arguments.
+
+use std::ffi::OsStr;
+
+use clap::builder::StyledStr;
+use clap::{Command, CommandFactory, ValueHint};
+
+/// The options of [`LinkArgs`](crate::LinkArgs), by clap's ids: `-h` leaves them out.
+const OF_ANY_LINK: [&str; 5] = ["keep_fd", "plan", "no_plan", "print", "absolute"];
+
+/// Three examples of each tool, for its help and its manual page.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("cg-enter", include_str!("../../docs/man/examples/cg-enter.txt")),
+    ("cg-signal", include_str!("../../docs/man/examples/cg-signal.txt")),
+    ("cg-stat", include_str!("../../docs/man/examples/cg-stat.txt")),
+    ("chain-doctor", include_str!("../../docs/man/examples/chain-doctor.txt")),
+    ("fs-pivot", include_str!("../../docs/man/examples/fs-pivot.txt")),
+    ("listen-fds", include_str!("../../docs/man/examples/listen-fds.txt")),
+    ("mini-init", include_str!("../../docs/man/examples/mini-init.txt")),
+    ("notify-bridge", include_str!("../../docs/man/examples/notify-bridge.txt")),
+    ("ns-enter", include_str!("../../docs/man/examples/ns-enter.txt")),
+    ("ns-unshare", include_str!("../../docs/man/examples/ns-unshare.txt")),
+    ("priv-drop", include_str!("../../docs/man/examples/priv-drop.txt")),
+];
+
+/// The examples of the tool `name`: a line that says what it is, and below it, indented, the line
+/// to type.
+pub fn examples(name: &str) -> &'static str {
+    let found = EXAMPLES.iter().find(|(tool, _)| *tool == name);
+    found.map_or("", |(_, text)| text.trim_end())
+}
+
+/// The command line of a tool, with its examples, and with what all tools have in common in one
+/// group at the end.
+pub fn command<T: CommandFactory>() -> Command {
+    let command = T::command();
+    let examples = examples(command.get_name());
+    let short = with_examples(command.get_after_help(), examples);
+    let long = with_examples(command.get_after_long_help().or(command.get_after_help()), examples);
+    let mut command = command.after_help(short).after_long_help(long);
+    // `make install` names the commit too.
+    if let Some(version) = option_env!("CATENA_VERSION") {
+        command = command.version(version);
+    }
+    let is_link = command.get_arguments().any(|argument| argument.get_id() == "keep_fd");
+    if !is_link {
+        return command;
+    }
+    for id in OF_ANY_LINK {
+        command = command.mut_arg(id, |argument| {
+            // A manual page shows the long help of what the short one leaves out.
+            let help = argument.get_help().cloned();
+            let argument = argument.help_heading("Any link of a chain").hide_short_help(true);
+            match help {
+                Some(help) => argument.long_help(help),
+                None => argument,
+            }
+        });
+    }
+    command.mut_arg("command", |argument| {
+        argument.help_heading(None::<&str>).value_hint(ValueHint::CommandWithArguments)
+    })
+}
+
+fn with_examples(text: Option<&StyledStr>, examples: &str) -> String {
+    let own = text.map(|text| format!("{}\n\n", text.to_string().trim_end())).unwrap_or_default();
+    let indented: String = examples.lines().map(|line| format!("  {line}\n")).collect();
+    format!("{own}Examples:\n{indented}").trim_end().to_owned()
+}
+
+/// The command line `words`, parsed.
+pub(crate) fn parse<T: clap::Parser>(
+    words: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Result<T, clap::Error> {
+    let mut command = command::<T>();
+    let words = words.into_iter().map(|word| word.as_ref().to_owned());
+    let matches = command.try_get_matches_from_mut(words)?;
+    T::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}

@@ -1,0 +1,73 @@
+//! chain-doctor: what it says of this host is what the tools do here.
+
+use catena_tests::{Chain, Ended, User, any, each_user, like, need};
+use serde_json::Value;
+
+each_user![
+    json_and_table_say_the_same,
+    a_check_says_what_its_chain_does,
+    the_status_is_that_of_the_main_job,
+    a_failure_names_the_knob,
+];
+
+fn findings(user: User) -> (Value, bool) {
+    let outcome = Chain::new(user, "chain-doctor --json").run();
+    let works = outcome.ended == Some(Ended::Exit(0));
+    outcome.expect(if works { 0 } else { 1 }, any(), "");
+    (serde_json::from_str(&outcome.stdout).expect("JSON"), works)
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_else(|| panic!("{key} in {value}"))
+}
+
+fn json_and_table_say_the_same(user: User) {
+    let (json, works) = findings(user);
+    let table = Chain::new(user, "chain-doctor").run();
+    table.expect(if works { 0 } else { 1 }, any(), "");
+    for check in json["checks"].as_array().expect("checks") {
+        let answer = if check["works"] == true { "works" } else { "no" };
+        let line = format!("{:<17} {answer}\n", text(check, "name"));
+        assert!(table.stdout.contains(&line), "{line:?} in {}", table.stdout);
+    }
+    assert_eq!(json["user"], user.uid());
+    let keys: Vec<&str> = json.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(keys, ["checks", "kernel", "machine", "settings", "user", "works"]);
+}
+
+fn a_check_says_what_its_chain_does(user: User) {
+    let (json, _) = findings(user);
+    for check in json["checks"].as_array().expect("checks") {
+        let chain = text(check, "tried");
+        if chain.contains('|') {
+            continue;
+        }
+        let outcome = Chain::new(user, chain).run();
+        let works = outcome.ended == Some(Ended::Exit(0));
+        assert_eq!(check["works"], works, "{check}: {outcome:?}");
+        if !works {
+            // A cgroup without a name has another one each time.
+            let reason = text(check, "reason").split(" '").next().unwrap_or_default();
+            assert!(outcome.stderr.contains(reason), "{check}: {outcome:?}");
+        }
+    }
+}
+
+fn the_status_is_that_of_the_main_job(user: User) {
+    let (json, works) = findings(user);
+    assert_eq!(json["works"], works);
+    let checks = json["checks"].as_array().expect("checks");
+    let main = checks.iter().find(|check| check["name"] == "container").expect("container");
+    assert_eq!(main["works"], works);
+}
+
+/// In a user namespace whose limit of mount namespaces is 0, containers don't work, and the reason
+/// is that knob.
+fn a_failure_names_the_knob(user: User) {
+    need!(user.can_isolate());
+    let line = "ns-unshare --user --map-root --keep-groups -- sh -c";
+    let script = "echo 0 >/proc/sys/user/max_mnt_namespaces && exec chain-doctor";
+    let outcome = Chain::new(user, line).arg(script).run();
+    let said = like("*container         no\n*hint: *max_mnt_namespaces*");
+    outcome.expect(1, said, "");
+}

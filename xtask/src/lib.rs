@@ -1,0 +1,60 @@
+//! The manual pages and the completions of all tools, made from their command lines and from the
+//! texts under docs/man.
+
+#![forbid(unsafe_code)]
+
+pub mod bash;
+pub mod manual;
+pub mod roff;
+
+use chain::help;
+use clap::Command;
+use clap_complete::Shell;
+
+/// One file to be written.
+pub struct Document {
+    /// Its name, in the folder of its kind.
+    pub name: String,
+    /// What it holds.
+    pub text: String,
+}
+
+/// The command lines of all tools, by name.
+pub fn commands() -> Vec<Command> {
+    vec![
+        help::command::<cgroup_tool::cg_enter::CgEnter>(),
+        help::command::<cgroup_tool::cg_signal::CgSignal>(),
+        help::command::<cgroup_tool::cg_stat::CgStat>(),
+        help::command::<doctor_tool::ChainDoctor>(),
+        help::command::<pivot_tool::FsPivot>(),
+        help::command::<notify_tool::ListenFds>(),
+        help::command::<init_tool::MiniInit>(),
+        help::command::<notify_tool::NotifyBridge>(),
+        help::command::<unshare_tool::ns_enter::NsEnter>(),
+        help::command::<unshare_tool::NsUnshare>(),
+        help::command::<caps_tool::PrivDrop>(),
+    ]
+}
+
+/// All manual pages.
+pub fn manuals() -> Vec<Document> {
+    let mut pages: Vec<Document> = commands().iter().map(manual::page).collect();
+    pages.push(manual::overview());
+    pages
+}
+
+/// The completions of all tools for zsh or fish.
+pub fn completions(shell: Shell) -> Vec<Document> {
+    let one = |mut command: Command| {
+        let name = command.get_name().to_owned();
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut command, &name, &mut text);
+        let text = String::from_utf8(text).expect("a completion script is text");
+        let name = match shell {
+            Shell::Zsh => format!("_{name}"),
+            _ => format!("{name}.fish"),
+        };
+        Document { name, text }
+    };
+    commands().into_iter().map(one).collect()
+}

@@ -45,6 +45,7 @@ pub fn suite(name: &str, place: &Place) -> Result<Suite> {
                 Contender::new("floor", &format!("{floor} {root} /app")),
                 Contender::new("catena", &format!("{} -- {}", tool("cg-enter"), chain("-mpniuC"))),
                 Contender::new("catena without cg-enter", &direct("-mpniuC")),
+                Contender::new("the same without seccomp", &without_seccomp(&direct("-mpniuC"))),
                 Contender::new(
                     "unshare (no root)",
                     &format!("unshare -mpniuC --fork -- {root}/app"),
@@ -61,6 +62,7 @@ pub fn suite(name: &str, place: &Place) -> Result<Suite> {
                 Contender::new("floor", &format!("{floor} -n {root} /app")),
                 Contender::new("catena", &format!("{} -- {}", tool("cg-enter"), chain("-mpiuC"))),
                 Contender::new("catena without cg-enter", &direct("-mpiuC")),
+                Contender::new("the same without seccomp", &without_seccomp(&direct("-mpiuC"))),
                 Contender::new(
                     "unshare (no root)",
                     &format!("unshare -mpiuC --fork -- {root}/app"),
@@ -76,6 +78,7 @@ pub fn suite(name: &str, place: &Place) -> Result<Suite> {
             vec![
                 Contender::new("floor", &format!("{floor} -u {root} /app")),
                 Contender::new("catena", &direct("")),
+                Contender::new("the same without seccomp", &without_seccomp(&direct(""))),
                 Contender::new(
                     "unshare (no root)",
                     &format!("unshare -rmpniuC --fork -- {root}/app"),
@@ -130,6 +133,11 @@ pub fn suite(name: &str, place: &Place) -> Result<Suite> {
         ),
         _ => return Err(std::io::Error::other(format!("no such suite: {name}"))),
     })
+}
+
+/// Neither the floor nor bubblewrap loads a filter.
+fn without_seccomp(chain: &str) -> String {
+    chain.replace("priv-drop --", "priv-drop --seccomp none --")
 }
 
 /// bubblewrap with the same mounts and the same drop.

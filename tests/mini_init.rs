@@ -20,6 +20,14 @@ each_user![if User::can_isolate;
     a_bad_grace_is_refused,
     outside_of_a_pid_namespace_it_warns,
     as_a_subreaper_it_reaps,
+    the_flags_of_other_inits_work,
+    a_status_can_be_taken_for_success,
+    signals_are_mapped,
+    the_app_is_killed_after_the_grace_if_asked,
+    all_are_waited_for,
+    the_environment_is_the_one_asked_for,
+    a_directory_outside_is_refused,
+    the_status_is_written,
     the_app_is_in_the_foreground,
     keys_reach_the_app,
 ];
@@ -177,4 +185,72 @@ fn keys_reach_the_app(user: User) {
     running.wait_for("SIGQUIT\r\n");
     let outcome = running.finish();
     assert_eq!(outcome.ended, Some(0.into()), "{outcome}");
+}
+
+fn the_flags_of_other_inits_work(user: User) {
+    for flags in ["-s -g -e 143 -p SIGTERM", "--rewrite 15:3 --single-child", "-g", "-c -r 1:0"] {
+        let line = format!("ns-unshare -- mini-init {flags} -- {{probe}} exit 3");
+        Chain::new(user, &line).run().expect(3, "", "");
+    }
+}
+
+fn a_status_can_be_taken_for_success(user: User) {
+    let line = "ns-unshare -- mini-init --ok-exit 143 --ok-exit 7 -- {probe}";
+    for (deed, status) in [("die SIGTERM", 0), ("exit 7", 0), ("exit 143", 0), ("exit 8", 8)] {
+        Chain::new(user, &format!("{line} {deed}")).run().expect(status, "", "");
+    }
+}
+
+fn signals_are_mapped(user: User) {
+    let heard = |options: &str, signal: Signal| {
+        let line = format!("ns-unshare -- mini-init {options} -- {{probe}} signals 1");
+        let mut running = Chain::new(user, &line).start();
+        running.wait_for("ready\n");
+        running.signal(signal);
+        running.signal(Signal::SIGUSR2);
+        running.finish().stdout
+    };
+    assert_eq!(heard("--map TERM=QUIT --map USR2=ignore", Signal::SIGTERM), "ready\nSIGQUIT\n");
+    assert_eq!(heard("--map HUP=ignore", Signal::SIGHUP), "ready\nSIGUSR2\n");
+    assert_eq!(heard("--stop-signal INT --map USR2=0", Signal::SIGTERM), "ready\nSIGINT\n");
+}
+
+fn the_app_is_killed_after_the_grace_if_asked(user: User) {
+    let line = "ns-unshare -- mini-init --grace 0.2 -- sh -c";
+    let script = "trap '' TERM; echo ready; while :; do sleep 1; done";
+    let mut running = Chain::new(user, line).arg(script).start();
+    running.wait_for("ready\n");
+    running.signal(Signal::SIGTERM);
+    running.finish().expect(137, "ready\n", "");
+}
+
+fn all_are_waited_for(user: User) {
+    let app = "(sleep 0.3; echo late) & exit 4";
+    let line = "ns-unshare -- mini-init --wait all -- sh -c";
+    Chain::new(user, line).arg(app).run().expect(4, "late\n", "");
+    let line = "ns-unshare -- mini-init -- sh -c";
+    Chain::new(user, line).arg(app).run().expect(4, "", "");
+}
+
+fn the_environment_is_the_one_asked_for(user: User) {
+    let line = "ns-unshare -- mini-init --clear-env --env A=b=c --chdir /usr -- /bin/sh -c";
+    let script = "/usr/bin/env | /bin/grep A=; pwd";
+    Chain::new(user, line).env("SECRET", "A=1").arg(script).run().expect(0, "A=b=c\n/usr\n", "");
+}
+
+fn a_directory_outside_is_refused(user: User) {
+    let line = "ns-unshare -- mini-init --chdir /nowhere -- {probe}";
+    let message =
+        "mini-init: can't change to the directory: '/nowhere': No such file or directory\n";
+    Chain::new(user, line).run().expect(125, "", message);
+}
+
+fn the_status_is_written(user: User) {
+    let written = |deed: &str| {
+        let line = format!("ns-unshare -- mini-init --status-fd 1 -- {{probe}} {deed}");
+        let all = Chain::new(user, &line).run().stdout;
+        all.lines().last().unwrap_or_default().to_owned()
+    };
+    assert_eq!(written("exit 3"), r#"{"event":"ended","pid":2,"exited":3,"status":3}"#);
+    assert_eq!(written("die SIGKILL"), r#"{"event":"ended","pid":2,"killed":"KILL","status":137}"#);
 }

@@ -16,7 +16,7 @@ mod user;
 use std::convert::Infallible;
 use std::io::Write;
 
-use chain::{Error, LinkArgs, Next, Result, ResultExt};
+use chain::{Error, LinkArgs, Next, PathForm, Result, ResultExt};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use capability::Wanted;
@@ -125,6 +125,9 @@ pub struct PrivDrop {
 }
 
 impl chain::Tool for PrivDrop {
+    const PATHS: &'static [(&'static str, PathForm)] =
+        &[("seccomp", PathForm::Unless(&["default", "none"])), ("seccomp_bpf", PathForm::Whole)];
+
     fn link(&self) -> &LinkArgs {
         &self.link
     }

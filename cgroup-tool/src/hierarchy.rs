@@ -41,8 +41,9 @@ impl Hierarchies {
         let own = procfs.own_id()?;
         let mounts = position::hierarchies(mountinfo::read(&procfs)?);
         let positions = position::parse_positions(&file(&procfs, &format!("{own}/cgroup"))?);
-        let found = positions.iter().filter_map(|position| Hierarchy::at(position, &mounts));
-        Ok(Hierarchies(found.collect()))
+        let found =
+            positions.iter().filter_map(|position| Hierarchy::at(position, &mounts).transpose());
+        Ok(Hierarchies(found.collect::<Result<_>>()?))
     }
 
     /// The hierarchy that holds `controller`: a v1 one if there is such, else v2's.
@@ -74,18 +75,20 @@ impl Hierarchies {
 }
 
 impl Hierarchy {
-    fn at(position: &Position, mounts: &[Mount]) -> Option<Self> {
+    fn at(position: &Position, mounts: &[Mount]) -> Result<Option<Self>> {
         // Another mount may cover the first one that fits, or it may show another part.
-        mounts.iter().filter(|mount| position.is_in(mount)).find_map(|mount| {
-            let own = position.below(mount)?.to_owned();
-            let root = open_root(mount, &position.controllers)?;
-            Some(Hierarchy {
-                version: mount.version,
-                controllers: position.controllers.clone(),
-                root,
-                own,
-            })
-        })
+        for mount in mounts.iter().filter(|mount| position.is_in(mount)) {
+            let Some(own) = position.below(mount) else { continue };
+            if let Some(root) = open_root(mount, &position.controllers)? {
+                return Ok(Some(Hierarchy {
+                    version: mount.version,
+                    controllers: position.controllers.clone(),
+                    root,
+                    own: own.to_owned(),
+                }));
+            }
+        }
+        Ok(None)
     }
 
     /// As [`Hierarchy::parent`]; `None` if there is no such cgroup.
@@ -121,15 +124,25 @@ impl Hierarchy {
     }
 }
 
-fn open_root(mount: &Mount, controllers: &[String]) -> Option<Group> {
+/// `None` where something else covers the mount, or it lies behind a closed door. Any other
+/// failure is one: to go on without the hierarchy would be to use another unasked.
+fn open_root(mount: &Mount, controllers: &[String]) -> Result<Option<Group>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = open(&mount.point, flags, Mode::empty()).ok()?;
-    let magic = fstatfs(&fd).ok()?.f_type as u64;
+    let what = "can't open the cgroup hierarchy";
+    let fd = match open(&mount.point, flags, Mode::empty()) {
+        Ok(fd) => fd,
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::ACCESS) => {
+            return Ok(None);
+        }
+        Err(errno) => return Err(errno).or_fail_on(what, &mount.point),
+    };
+    let magic = fstatfs(&fd).or_fail_on(what, &mount.point)?.f_type as u64;
     let expected = match mount.version {
         Version::V1 => CGROUP_SUPER_MAGIC,
         Version::V2 => CGROUP2_SUPER_MAGIC,
     };
-    (magic == expected).then(|| Group::new(fd, mount.version, controllers, mount.point.clone()))
+    let group = || Group::new(fd, mount.version, controllers, mount.point.clone());
+    Ok((magic == expected).then(group))
 }
 
 fn file(procfs: &Procfs, path: &str) -> Result<Vec<u8>> {

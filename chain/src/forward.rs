@@ -117,7 +117,7 @@ impl Monitor {
     /// Sends `signal` to the target.
     pub(crate) fn send(&self, signal: Signal) -> io::Result<()> {
         let to = match self.target {
-            Target::Child => return sys::signal_by_pidfd(self.pidfd.as_fd(), signal.number()),
+            Target::Child => return sys::send_signal_to(self.pidfd.as_fd(), signal.number()),
             Target::Group => -self.child,
             Target::All => -1,
             Target::Descendants => return descendants::send(signal),

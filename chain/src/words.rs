@@ -17,6 +17,8 @@ pub enum PathForm {
     ColonList,
     /// Paths with `:` between them if this word stands on the command line, else one path.
     ColonListWith(&'static str),
+    /// The whole value is one path, if it is none of these words.
+    Unless(&'static [&'static str]),
 }
 
 /// The words without the options called `dropped` (clap's ids) and their values, and with the
@@ -127,7 +129,10 @@ fn make_absolute(value: &OsStr, form: PathForm, folder: &Path) -> OsString {
     let bytes = value.as_bytes();
     let (whole, escaped) = (folder.as_os_str().as_bytes(), escape(folder.as_os_str()));
     let parts: Vec<Vec<u8>> = match form {
-        PathForm::Whole | PathForm::ColonListWith(_) => vec![join(whole, bytes)],
+        PathForm::Unless(words) if words.iter().any(|word| value == *word) => vec![bytes.to_vec()],
+        PathForm::Whole | PathForm::ColonListWith(_) | PathForm::Unless(_) => {
+            vec![join(whole, bytes)]
+        }
         PathForm::ColonList => {
             split_at_colons(bytes).into_iter().map(|path| join(&escaped, path)).collect()
         }

@@ -62,7 +62,8 @@ impl Subject {
     pub fn try_all(&self, extent: Extent) -> Tally {
         let scratch = Scratch::new(self.user);
         let log = scratch.folder("log", self.user).join("trace");
-        let whole = self.under_strace(&["-e", "trace=all"], &log).run();
+        let whole =
+            self.under_strace(&["-e", "trace=all"], &log).deadline(Duration::from_secs(60)).run();
         let normal = essence(whole.seen());
         let calls = self.calls(&read(&log));
         assert!(calls.len() > 5, "strace saw little: {calls:?}");
@@ -81,7 +82,7 @@ impl Subject {
             .args(options);
         // Something that hangs is a fault of its own, found by the deadline.
         chain
-            .deadline(Duration::from_secs(6))
+            .deadline(Duration::from_secs(10))
             .args(self.line.split_whitespace())
             .args([&self.app, "steadily"])
     }

@@ -82,7 +82,9 @@ fn is_wrapper(pid: u32, all: &[Holder]) -> bool {
 /// cat(1) do. With `strict`, a pipe of its own that nobody writes to may be a dead stage's.
 fn relay(pid: u32, candidates: &[u32], strict: bool, depth: usize) -> Origin {
     let Some(link) = holders::link_of(pid, 0).filter(|_| holders::reads_a_pipe(pid)) else {
-        return Origin::Stranger;
+        // One that is about to end no longer shows what it has read.
+        let shown = process::kind_of(pid) == Kind::Foreign;
+        return if shown { Origin::Stranger } else { Origin::MayBeStage };
     };
     let mut found = holders::holders(candidates, &link);
     found.retain(|holder| holder.pid != pid && (holder.writes || is_filter_of(holder, &link)));

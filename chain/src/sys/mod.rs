@@ -1,0 +1,25 @@
+//! The system calls that neither `nix` nor `rustix` offers in a safe form, and nothing else: the
+//! only unsafe code of the project.
+
+mod arena;
+mod confine;
+mod descriptor;
+mod mount;
+mod process;
+mod signal;
+mod socket;
+mod start;
+
+use std::io;
+
+pub use confine::*;
+pub use descriptor::*;
+pub use mount::*;
+pub use process::*;
+pub use signal::*;
+pub use socket::*;
+pub use start::*;
+
+fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

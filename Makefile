@@ -10,6 +10,9 @@ TESTS ?= cg_enter cg_limits cg_signal cg_stat chains exit_codes fs_pivot mini_in
 # Where `make install` puts things; DESTDIR stands before all of it.
 PREFIX ?= /usr/local
 DESTDIR ?=
+# Where manual pages, completions and packages are made.
+DIST ?= $(CURDIR)/dist
+XTASK ?= $(RELEASE)/xtask
 TOOLS := cg-enter cg-signal cg-stat chain-doctor fs-pivot listen-fds mini-init notify-bridge ns-enter \
 	ns-unshare priv-drop
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
@@ -26,33 +29,33 @@ build: ## build the tools, statically linked, into target/
 demo: build ## run a container on a throw-away copy of this machine's own system
 	@examples/demo $(RELEASE)
 
-man: ## write manual pages and completions into dist/
-	$(CARGO) run -q -p xtask -- man dist/man
-	$(CARGO) run -q -p xtask -- completions dist/completions
+man: build ## write manual pages and completions into dist/
+	$(XTASK) man $(DIST)/man
+	$(XTASK) completions $(DIST)/completions
 
 install: export CATENA_VERSION = $(VERSION)$(if $(COMMIT), ($(COMMIT)))
-install: build man ## install tools, manual pages and completions below PREFIX
+install: man ## install tools, manual pages and completions below PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man7
 	install -m 755 $(addprefix $(RELEASE)/,$(TOOLS)) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 dist/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 dist/man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7
+	install -m 644 $(DIST)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(DIST)/man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
-	install -m 644 dist/completions/bash/* $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 644 $(DIST)/completions/bash/* $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install -d $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
-	install -m 644 dist/completions/zsh/* $(DESTDIR)$(PREFIX)/share/zsh/site-functions
-	install -m 644 dist/completions/fish/* $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	install -m 644 $(DIST)/completions/zsh/* $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	install -m 644 $(DIST)/completions/fish/* $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
 # The architecture as Debian names it: what the tools are built for is what this machine is.
 deb: export CATENA_VERSION = $(VERSION)$(if $(COMMIT), ($(COMMIT)))
 deb: ## make a Debian package in dist/
-	rm -rf dist/deb
-	$(MAKE) install PREFIX=/usr DESTDIR=$(CURDIR)/dist/deb
-	install -d dist/deb/DEBIAN dist/deb/usr/share/doc/catena
-	install -m 644 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE dist/deb/usr/share/doc/catena
-	cp -r examples dist/deb/usr/share/doc/catena/examples
+	rm -rf $(DIST)/deb
+	$(MAKE) install PREFIX=/usr DESTDIR=$(DIST)/deb
+	install -d $(DIST)/deb/DEBIAN $(DIST)/deb/usr/share/doc/catena
+	install -m 644 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(DIST)/deb/usr/share/doc/catena
+	cp -r examples $(DIST)/deb/usr/share/doc/catena/examples
 	sed -e 's/@VERSION@/$(VERSION)/' -e "s/@ARCHITECTURE@/$$(dpkg --print-architecture)/" \
-		docs/debian-control >dist/deb/DEBIAN/control
-	dpkg-deb --root-owner-group --build dist/deb dist
+		docs/debian-control >$(DIST)/deb/DEBIAN/control
+	dpkg-deb $(DEBFLAGS) --root-owner-group --build $(DIST)/deb $(DIST)
 
 test: ## run the tests; what they miss on this machine is named, and skipped
 	@tests/needs

@@ -28,6 +28,8 @@ pub struct Origins {
     pub found: Vec<Origin>,
     /// Those that may be a stage, by what they are or what their command line says.
     pub suspects: Vec<u32>,
+    /// One of them is, or may run, what only others than the candidates can tell.
+    pub look_further: bool,
 }
 
 /// The writers of the pipe called `link` among `candidates`.
@@ -40,6 +42,13 @@ pub fn writers(candidates: &[u32], link: &OsStr) -> Origins {
         if origin == Origin::MayBeStage && writer.kind != Kind::InBetween {
             origins.suspects.push(writer.pid);
         }
+        // A copy of a shell without children is about to run its exec; with some it runs them.
+        let others_tell = match writer.kind {
+            Kind::Foreign => true,
+            Kind::InBetween => !process::children(writer.pid).is_empty(),
+            _ => false,
+        };
+        origins.look_further |= origin != Origin::Stranger && others_tell;
         origins.found.push(origin);
     }
     origins

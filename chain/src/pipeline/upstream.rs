@@ -115,7 +115,11 @@ impl Search {
                 || process::mentions_a_tool(pid)
         });
         let relatives = holders::relatives();
-        match self.judge(origin::writers(&relatives, &self.link)) {
+        let near = origin::writers(&relatives, &self.link);
+        let look_further = near.look_further;
+        match self.judge(near) {
+            // All processes are many: they are looked at only where that can tell more.
+            Some(Verdict::Undecided) if !look_further => Verdict::Undecided,
             Some(Verdict::Undecided) | None => {
                 let everybody = origin::writers(&holders::everybody(), &self.link);
                 self.judge(everybody).unwrap_or_else(judge_hidden)

@@ -22,6 +22,7 @@ each_user![
     another_version,
     a_tool_from_elsewhere,
     a_plan_that_is_changed_beyond_recognition,
+    a_pipe_inside_a_chain_is_one,
 ];
 
 /// A plan whose text shows whether it has been run.
@@ -271,5 +272,15 @@ fn a_plan_that_is_changed_beyond_recognition(user: User) {
                 mini-init echo STARTED 2>said; echo $?";
     in_each(user, format!("rm -f said; {text}"), |chain| {
         chain.directory(scratch.path()).run().expect(0, "125\n", "");
+    });
+}
+
+fn a_pipe_inside_a_chain_is_one(user: User) {
+    // The shell stands between two of our tools, as its last word says, and yet starts another
+    // chain: that one's standard input is not the outer chain's.
+    let text = "ns-unshare --hostname outer -- \
+                sh -c 'ns-unshare --hostname inner | \"$1\" hostname' sh mini-init";
+    in_each(user, text, |chain| {
+        chain.run().expect(0, "inner\n", "");
     });
 }

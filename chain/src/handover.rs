@@ -28,6 +28,9 @@ pub struct Handover {
     pub mount_namespace: Option<u64>,
     /// The first link was in the foreground of its terminal.
     pub foreground: bool,
+    /// The inode of the chain's standard input, where a program that is not ours comes between:
+    /// it may start our tools anew, with another.
+    pub stdin: Option<u64>,
 }
 
 impl Handover {
@@ -41,6 +44,12 @@ impl Handover {
         let refused =
             || Error::new("not a hand-over of ours").object(VARIABLE).reason("is it set by hand?");
         Self::parse(text.to_str().ok_or_else(refused)?).map(Some).ok_or_else(refused)
+    }
+
+    /// Whether a process whose standard input is `stdin` is the next link of the chain that this
+    /// is from.
+    pub fn is_for(&self, stdin: Option<u64>) -> bool {
+        self.stdin.is_none() || self.stdin == stdin
     }
 
     /// Puts the hand-over into the environment of the next link.
@@ -63,6 +72,7 @@ impl Handover {
                     handover.mask = Some(SignalSet(u64::from_str_radix(hex, 16).ok()?));
                 }
                 ("mntns", inode) => handover.mount_namespace = Some(inode.parse().ok()?),
+                ("stdin", inode) => handover.stdin = Some(inode.parse().ok()?),
                 _ => return None,
             }
         }
@@ -90,6 +100,9 @@ impl Handover {
         if let Some(inode) = self.mount_namespace {
             field("mntns", &inode);
         }
+        if let Some(inode) = self.stdin {
+            field("stdin", &inode);
+        }
         text
     }
 }
@@ -112,6 +125,7 @@ mod tests {
             leash: Some(9),
             mount_namespace: Some(4_026_532_000),
             foreground: true,
+            stdin: Some(12),
         };
         for handover in [full, Handover::default()] {
             assert_eq!(Handover::parse(&handover.print()), Some(handover));

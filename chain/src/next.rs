@@ -17,6 +17,7 @@ use crate::leash;
 use crate::names;
 use crate::search;
 use crate::signal::{Given, SignalSet};
+use crate::standard_io;
 use crate::sys;
 use crate::terminal::Terminal;
 use crate::toolbox::Toolbox;
@@ -281,7 +282,8 @@ impl Next {
         last: impl FnOnce() -> Result<()>,
     ) -> Result<Infallible> {
         if arguments.iter().any(names_a_tool) {
-            self.public_handover().put(&mut self.environment);
+            let stdin = standard_io::inode_of_input();
+            Handover { stdin, ..self.public_handover() }.put(&mut self.environment);
         }
         self.given.restore(self.given.mask).or_fail("can't restore the signal state")?;
         Err(exec_file(word, arguments, &self.environment, last))

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use chain::mountinfo::{self, Mount};
 use chain::procfs::Procfs;
 use chain::{Errno, Error, Result, ResultExt};
 
@@ -32,7 +33,7 @@ impl Named {
         }
         let own = procfs.own_id()?;
         let positions = positions(&procfs.read(&format!("{own}/cgroup"))?);
-        let mounts = procfs.read(&format!("{own}/mountinfo"))?;
+        let mounts = mountinfo::read(procfs)?;
         let is_base = |wanted: &str| {
             let found = positions.iter().find(|(controllers, _)| controllers == wanted)?;
             Some((found, place(&mounts, &found.0, &found.1)?))
@@ -95,7 +96,7 @@ impl Doors {
         let own = procfs.own_id()?;
         let here = positions(&procfs.read(&format!("{own}/cgroup"))?);
         let there = positions(&procfs.read(&format!("{pid}/cgroup"))?);
-        let mounts = procfs.read(&format!("{own}/mountinfo"))?;
+        let mounts = mountinfo::read(procfs)?;
         let mut doors = Vec::new();
         for (controllers, path) in there.iter().filter(|position| !here.contains(position)) {
             let what = "can't join the container's cgroup";
@@ -137,24 +138,16 @@ fn positions(text: &str) -> Positions {
     text.lines().filter_map(line).collect()
 }
 
-/// The folder of cgroup `path` in the hierarchy of `controllers`, as `mounts` (a mountinfo file)
-/// shows it.
-fn place(mounts: &str, controllers: &str, path: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
-        let (front, back) = line.split_once(" - ")?;
-        let front: Vec<&str> = front.split(' ').collect();
-        let back: Vec<&str> = back.split(' ').collect();
-        let (root, point) = (front.get(3)?, front.get(4)?);
-        let fits = match controllers {
-            "" => back[0] == "cgroup2",
-            names => {
-                let options: Vec<&str> = back.get(2)?.split(',').collect();
-                back[0] == "cgroup" && names.split(',').all(|name| options.contains(&name))
-            }
-        };
-        let below = Path::new(path).strip_prefix(root).ok().filter(|_| fits)?;
-        let point = Path::new(point);
-        Some(if below.as_os_str().is_empty() { point.to_owned() } else { point.join(below) })
+/// The folder of cgroup `path` in the hierarchy of `controllers`, as one of `mounts` shows it.
+fn place(mounts: &[Mount], controllers: &str, path: &str) -> Option<PathBuf> {
+    let fits = |mount: &&Mount| match controllers {
+        "" => mount.kind == "cgroup2",
+        names => mount.kind == "cgroup" && names.split(',').all(|name| mount.has(name)),
+    };
+    mounts.iter().filter(fits).find_map(|mount| {
+        let below = Path::new(path).strip_prefix(&mount.root).ok()?;
+        let empty = below.as_os_str().is_empty();
+        Some(if empty { mount.point.clone() } else { mount.point.join(below) })
     })
 }
 
@@ -169,7 +162,8 @@ mod tests {
 
     #[test]
     fn places() {
-        let at = |controllers, path| place(MOUNTS, controllers, path);
+        let mounts = mountinfo::parse(MOUNTS.as_bytes()).unwrap();
+        let at = |controllers, path| place(&mounts, controllers, path);
         assert_eq!(at("cpu,cpuacct", "/a"), Some("/sys/fs/cgroup/cpu/a".into()));
         assert_eq!(at("name=systemd", "/"), Some("/sys/fs/cgroup/systemd".into()));
         assert_eq!(at("", "/box/a/b"), Some("/sys/fs/cgroup/unified/a/b".into()));

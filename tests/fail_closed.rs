@@ -69,11 +69,13 @@ impl Stage {
             // A message would have been the way to say so.
             return Err(running.stderr());
         }
-        let view = found.map(|pid| {
+        let view = found.and_then(|pid| {
             let mut view = look(pid);
             let limit = cell.limit("pids", "web", "pids.max", "pids.max");
             view.insert("pids.max".to_owned(), limit);
-            view
+            // Where a monitor failed after the start, the app dies with it; what was seen then is
+            // of a process half gone. The program goes first, before folders and descriptors.
+            fs::read_link(format!("/proc/{pid}/exe")).is_ok().then_some(view)
         });
         // The cell ends what is left.
         drop(running);

@@ -1,9 +1,10 @@
 //! The binaries themselves: static, and without unsafe code of their own.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use catena_tests::toolbox;
+use catena_tests::{Chain, Scratch, User, any, need, toolbox};
 
 /// The folders of the tools' sources.
 const TOOLS: [&str; 7] = [
@@ -105,5 +106,27 @@ fn a_main_is_a_few_lines() {
                 assert!(lines <= 12, "{}: {lines} lines", file.display());
             }
         }
+    }
+}
+
+/// Who may start a setuid copy would have its owner run any command.
+#[test]
+fn f12_a_setuid_copy_refuses() {
+    if !User::suite_is_root() {
+        need::skip("only root can make a program setuid for another");
+        return;
+    }
+    let scratch = Scratch::new(User::Ordinary);
+    for tool in toolbox::TOOLS.into_iter().filter(|tool| *tool != "chain-doctor") {
+        let copy = scratch.join(tool);
+        fs::copy(toolbox::tool(tool), &copy).expect("copy");
+        let started = |mode| {
+            fs::set_permissions(&copy, PermissionsExt::from_mode(mode)).expect("chmod");
+            Chain::new(User::Ordinary, "").arg(&copy).arg("--help").run()
+        };
+        started(0o755).expect(0, any(), "");
+        let said = format!("{tool}: refused to run setuid, setgid or with file capabilities\n");
+        started(0o4755).expect(125, "", said.as_str());
+        started(0o2755).expect(125, "", said.as_str());
     }
 }

@@ -46,10 +46,10 @@ impl Handover {
         Self::parse(text.to_str().ok_or_else(refused)?).map(Some).ok_or_else(refused)
     }
 
-    /// Whether a process whose standard input is `stdin` is the next link of the chain that this
+    /// Whether a process whose standard input has the inode `stdin` is the next link of the chain that this
     /// is from.
-    pub fn is_for(&self, stdin: Option<u64>) -> bool {
-        self.stdin.is_none() || self.stdin == stdin
+    pub fn is_for(&self, stdin: impl FnOnce() -> Option<u64>) -> bool {
+        self.stdin.is_none_or(|inode| Some(inode) == stdin())
     }
 
     /// Puts the hand-over into the environment of the next link.

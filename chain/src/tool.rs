@@ -91,7 +91,7 @@ fn start<T: Tool>() -> Result<Infallible> {
         return write_plan::<T>(&link);
     }
     // Inside a chain, and for PID 1, standard input is the app's and nothing else.
-    let inside = handover.as_ref().is_some_and(|from| from.is_for(standard_io::inode_of_input()));
+    let inside = handover.as_ref().is_some_and(|from| from.is_for(standard_io::inode_of_input));
     let may_receive = !inside && std::process::id() != 1 && !link.no_plan;
     let plan = match &link.plan {
         Some(file) => pipeline::load(file)?,

@@ -32,8 +32,10 @@ impl Systemd {
     pub fn in_container(user: User) -> Result<Systemd, String> {
         Systemd::ask_for()?;
         user.can_isolate()?;
-        let line = "cg-enter -- ns-unshare -- fs-pivot --ephemeral / -- env container=catena";
-        Systemd::wait_for_boot(Chain::new(user, line).arg(folder("systemd/container")))
+        // As text: the checkout may lie below a folder that is new inside.
+        let script = std::fs::read_to_string(folder("systemd/container")).expect("read");
+        let line = "cg-enter -- ns-unshare -- fs-pivot --ephemeral / -- env container=catena sh -c";
+        Systemd::wait_for_boot(Chain::new(user, line).arg(script))
     }
 
     fn ask_for() -> Result<(), String> {

@@ -23,6 +23,12 @@ impl Contender {
         Contender { name: name.to_owned(), words }
     }
 
+    /// A line for the shell.
+    pub fn line(name: &str, line: &str) -> Self {
+        let words = ["sh", "-c", line].map(Into::into).to_vec();
+        Contender { name: name.to_owned(), words }
+    }
+
     /// Its process, ready to be started: the app's standard output is a pipe.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.words[0]);

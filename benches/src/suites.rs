@@ -21,7 +21,7 @@ pub struct Suite {
 }
 
 /// The names of all, in order.
-pub const NAMES: [&str; 5] = ["net", "nonet", "rootless", "cgroup", "links"];
+pub const NAMES: [&str; 6] = ["net", "nonet", "rootless", "cgroup", "links", "pipeline"];
 
 /// The suite called `name`.
 pub fn suite(name: &str, place: &Place) -> Result<Suite> {
@@ -131,6 +131,19 @@ pub fn suite(name: &str, place: &Place) -> Result<Suite> {
             ],
             millisecond,
         ),
+        "pipeline" => {
+            let chain = format!("cg-enter -- {}", chain("-mpniuC"));
+            let path = format!("PATH={}:$PATH", place.folder().join("tools").display());
+            let pipe = chain.replace(" -- /app", " /app").replace(" -- ", " | ");
+            made(
+                "the five tools in both spellings, typed at a shell",
+                vec![
+                    Contender::line("the chain", &format!("{path}; {chain}")),
+                    Contender::line("the pipeline", &format!("{path}; {pipe}")),
+                ],
+                millisecond,
+            )
+        }
         _ => return Err(std::io::Error::other(format!("no such suite: {name}"))),
     })
 }

@@ -68,8 +68,10 @@ impl Processes {
                 let origin = if is_app { Origin::App } else { Origin::Container };
                 return Some(origin);
             }
+            // None in this PID namespace; or the process ended while it was looked at, which a
+            // second look shows.
             if parent == 0 {
-                break;
+                return None;
             }
             is_app &= self.is_tool(parent);
             parent = self.parent(parent)?;

@@ -269,8 +269,9 @@ fn wrappers_before_a_filter(user: User) {
 
 fn in_a_named_pipe(user: User) {
     let scratch = Scratch::new(user);
-    let text = "rm -f fifo; mkfifo fifo; echo hi | ns-unshare >fifo & mini-init cat <fifo; wait";
-    in_each(user, text.replace("; wait", ""), |chain| {
+    // In a subshell: busybox gives up opening a fifo when a child of its own ends meanwhile.
+    let text = "rm -f fifo; mkfifo fifo; (echo hi | ns-unshare) >fifo & mini-init cat <fifo";
+    in_each(user, text, |chain| {
         chain.directory(scratch.path()).run().expect(0, "hi\n", "");
     });
 }

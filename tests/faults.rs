@@ -99,6 +99,7 @@ fn cg_enter(user: User) {
 }
 
 fn the_whole_chain(user: User) {
+    drop(need!(catena_tests::cell::Cell::new(user)));
     let root = Rootfs::new(user).expect("a root");
     let chain = "cg-enter --pids-max 50 -- ns-unshare -- fs-pivot";
     try_in(user, &format!("{chain} {root} -- priv-drop -- mini-init --"), "/bin/probe");

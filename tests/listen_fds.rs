@@ -105,6 +105,7 @@ fn ask(path: &std::path::Path, text: &str) -> String {
 }
 
 fn a_chain_for_each_connection(user: User) {
+    drop(need!(catena_tests::cell::Cell::new(user)));
     let scratch = Scratch::new(user);
     let path = scratch.folder("run", user).join("socket");
     let running = server(user, &path, "", &["nice", "cat"]);
@@ -129,6 +130,7 @@ fn a_chain_for_each_connection(user: User) {
 }
 
 fn connections_end_with_the_server(user: User) {
+    drop(need!(catena_tests::cell::Cell::new(user)));
     let scratch = Scratch::new(user);
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         let path = scratch.folder(signal.as_str(), user).join("socket");

@@ -224,6 +224,7 @@ fn the_monitor_forwards_signals(user: User) {
 }
 
 fn the_monitor_dies_as_the_app_did(user: User) {
+    drop(need!(catena_tests::cell::Cell::new(user)));
     // The shell is PID 1, which no signal of its own kills; its child is the one that dies.
     let line = "ns-unshare -- sh -c";
     Chain::new(user, line).arg("kill -9 $$; exit 4").run().expect(4, "", "");
@@ -237,6 +238,7 @@ fn the_monitor_dies_as_the_app_did(user: User) {
 }
 
 fn the_app_dies_with_its_monitor(user: User) {
+    drop(need!(catena_tests::cell::Cell::new(user)));
     let mut running = Chain::new(user, "ns-unshare -- {probe} deaf").start();
     running.wait_for("ready\n");
     assert_eq!(running.processes().len(), 2);

@@ -178,6 +178,7 @@ fn what_a_program_sets_stays(user: User) {
 }
 
 fn who_joins_is_a_job_too(user: User) {
+    drop(need!(catena_tests::cell::Cell::new(user)));
     let container = Chain::new(user, "ns-unshare -- mini-init -- {probe} hold").start();
     let pid = container.pid();
     container.wait_until("the app is there", || container.processes().len() == 3);

@@ -223,6 +223,7 @@ fn a_stage_that_fails_behind_others(user: User) {
         "timeout 9 ns-unshare --none | timeout 9 mini-init",
         "ns-unshare --none | (mini-init APP)",
         "ns-unshare --none | cat | mini-init",
+        "ns-unshare --none | cat | cat | env mini-init",
         &format!("ns-unshare --none | {RELAYS} mini-init"),
     ] {
         refused_in_each(user, line);

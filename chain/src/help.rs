@@ -72,8 +72,14 @@ fn with_examples(text: Option<&StyledStr>, examples: &str) -> String {
 pub(crate) fn parse<T: clap::Parser>(
     words: impl IntoIterator<Item = impl AsRef<OsStr>>,
 ) -> Result<T, clap::Error> {
-    let mut command = command::<T>();
-    let words = words.into_iter().map(|word| word.as_ref().to_owned());
-    let matches = command.try_get_matches_from_mut(words)?;
-    T::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    let words: Vec<_> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
+    let parse = |mut command: Command| {
+        let mut matches = command.try_get_matches_from_mut(&words)?;
+        let parsed = T::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command));
+        // A link lives too shortly for it to pay to take them apart.
+        std::mem::forget((command, matches));
+        parsed
+    };
+    // What only the help says takes as long to put together as all the rest.
+    parse(T::command()).or_else(|_| parse(command::<T>()))
 }

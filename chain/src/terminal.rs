@@ -1,6 +1,6 @@
 //! The controlling terminal of the chain: lent to the app's process group, taken back at the end.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -66,6 +66,13 @@ impl Terminal {
         Ok(None)
     }
 
+    /// Another descriptor of the same terminal.
+    pub(crate) fn try_clone(&self) -> Result<Self> {
+        let what = "can't duplicate the terminal's descriptor";
+        let descriptor = self.descriptor.try_clone().or_fail(what)?;
+        Ok(Terminal { descriptor, foreground: self.foreground, modes: self.modes.clone() })
+    }
+
     /// Whether the first link was started in the foreground.
     pub(crate) fn is_lent(&self) -> bool {
         self.foreground
@@ -89,6 +96,11 @@ impl Terminal {
             Ok(()) | Err(Errno::EIO | Errno::ENOTTY) => Ok(()),
             Err(errno) => Err(errno).or_fail("can't take the terminal's foreground"),
         }
+    }
+
+    /// The number of its own copy of the descriptor.
+    pub(crate) fn number(&self) -> RawFd {
+        self.descriptor.as_raw_fd()
     }
 
     /// Its own copy of the descriptor, which may have to make room for another.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chain::monitor::{Monitor, Target};
 use chain::signal::Signal;
-use chain::{Error, Fork, Lead, Next, Result, ResultExt, Role, Status};
+use chain::{Error, Fork, Lead, Next, Result, ResultExt, Status};
 
 pub use arguments::MiniInit;
 use arguments::Wait;
@@ -41,15 +41,12 @@ impl chain::Tool for MiniInit {
         let report = self.status_fd.map(Report::on).transpose()?;
         self.environment.apply(&mut next);
         let lead = self.lead(&next);
-        match next.fork(&Fork::default(), |_| Ok(()))? {
-            Role::Child(next) => {
-                drop(report);
-                next.lead(lead)?;
-                self.environment.change_directory()?;
-                next.exec()
-            }
-            Role::Monitor(monitor) => self.watch(monitor, lead, report),
-        }
+        let monitor = next.spawn(&Fork::default(), |next| {
+            next.lead(lead)?;
+            self.environment.change_directory()?;
+            next.exec()
+        })?;
+        self.watch(monitor, lead, report)
     }
 }
 

@@ -103,25 +103,32 @@ impl chain::Tool for NsUnshare {
         let kinds = self.kinds()?;
         let procfs = Procfs::open()?;
         let maps = kinds.has(Kind::User).then(|| self.maps.resolve(&procfs)).transpose()?;
-        let next = if kinds.has(Kind::Pid) {
-            let how = Fork {
-                namespaces: kinds.flags(),
-                death_signal: self.kill_signal,
-                ..Fork::default()
-            };
-            let write_maps = |pid: i32| match &maps {
-                Some(maps) => write_maps_of(maps, &procfs, pid),
-                None => Ok(()),
-            };
-            match next.fork(&how, write_maps).map_err(|error| kinds.explain(error))? {
-                Role::Child(next) => next,
-                Role::Monitor(monitor) => return monitor.run(|_| Ok(())),
-            }
-        } else {
+        let enter_own = |next| self.furnish(&kinds, maps.as_ref(), next)?.exec();
+        if !kinds.has(Kind::Pid) {
             enter(&kinds, maps.as_ref(), &procfs)?;
-            next
+            return enter_own(next);
+        }
+        let how =
+            Fork { namespaces: kinds.flags(), death_signal: self.kill_signal, ..Fork::default() };
+        let explain = |error| kinds.explain(error);
+        let monitor = match &maps {
+            Some(maps) if maps.need_outsider() => {
+                let write_maps = |pid: i32| write_maps_of(maps, &procfs, pid);
+                match next.fork(&how, write_maps).map_err(explain)? {
+                    Role::Child(next) => return enter_own(next),
+                    Role::Monitor(monitor) => monitor,
+                }
+            }
+            _ => {
+                let child = |next| {
+                    let write = |maps: &Maps| maps.write(&procfs, &procfs.own_id()?);
+                    maps.as_ref().map_or(Ok(()), write)?;
+                    enter_own(next)
+                };
+                next.spawn(&how, child).map_err(explain)?
+            }
         };
-        self.furnish(&kinds, maps.as_ref(), next)?.exec()
+        monitor.run(|_| Ok(()))
     }
 }
 

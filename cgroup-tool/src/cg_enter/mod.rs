@@ -10,7 +10,7 @@ mod way;
 use std::convert::Infallible;
 use std::os::fd::AsFd;
 
-use chain::{Fork, LinkArgs, Next, PathForm, Result, Role, Tool};
+use chain::{Fork, LinkArgs, Next, PathForm, Result, Tool};
 
 pub use self::args::{CgEnter, parse_parent};
 use self::cell::Cell;
@@ -67,23 +67,20 @@ impl Tool for CgEnter {
 /// stops where it enters, so that comes last then.
 fn supervise(mut cell: Cell<'_>, end: &End, frozen: bool, next: Next) -> Result<Infallible> {
     let birthplace = cell.unified().filter(|_| !frozen);
+    let how = Fork { cgroup: birthplace.map(AsFd::as_fd), may_stop: frozen, ..Fork::default() };
     let is_born_inside = birthplace.is_some();
-    let fork = Fork { cgroup: birthplace.map(AsFd::as_fd), ..Fork::default() };
-    let role = next.fork(&fork, |_| Ok(())).map_err(explain_entry)?;
+    let child = |next: Next| {
+        match is_born_inside {
+            true => cell.legacy().try_for_each(Group::enter)?,
+            false => cell.enter()?,
+        }
+        next.exec()
+    };
+    let monitor = next.spawn(&how, child).map_err(explain_entry)?;
     cell.keep();
-    match role {
-        Role::Child(next) if is_born_inside => {
-            cell.legacy().try_for_each(Group::enter)?;
-            next.exec()
-        }
-        Role::Child(next) => {
-            cell.enter()?;
-            next.exec()
-        }
-        Role::Monitor(monitor) => monitor.run(|status| {
-            let reported = end.report(&cell, status);
-            cell.remove()?;
-            reported
-        }),
-    }
+    monitor.run(|status| {
+        let reported = end.report(&cell, status);
+        cell.remove()?;
+        reported
+    })
 }

@@ -12,9 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What no tool has needed so far; pages that are not touched take no memory.
 const SIZE: usize = 256 * 1024;
-/// Blocks are of 16 bytes, 32, 64, ...: each aligned to 16 at least, none larger than 16 KiB.
-const SMALLEST_BITS: u32 = 4;
-const CLASSES: usize = 11;
+/// What every tool needs: asked for at once, these pages come at a third of the price that each
+/// takes when it is touched first.
+const NEEDED: usize = 40 * 1024;
+/// Blocks are of 16 bytes, 32, 48, ... 128, then of four sizes between one power of two and the
+/// next; all are aligned to 16.
+const ALIGNMENT: usize = 16;
+const LARGEST: usize = 64 * 1024;
+const CLASSES: usize = class(LARGEST).0 + 1;
 
 #[repr(C, align(4096))]
 struct Memory([u8; SIZE]);
@@ -57,16 +62,36 @@ impl Arena {
         result
     }
 
+    /// Opens the lock of a process that shared this memory and is gone. Its changes are single
+    /// stores each: what it has not completed is at most a block that is on no list.
+    pub(super) fn unlock(&self) {
+        self.locked.store(false, Ordering::Release);
+    }
+
     fn holds(&self, block: *mut u8) -> bool {
         let start = self.memory.get() as usize;
         (start..start + SIZE).contains(&(block as usize))
     }
+
+    /// Has the kernel provide the memory that will be needed anyway.
+    pub(super) fn populate(&self) {
+        // SAFETY: MADV_POPULATE_WRITE changes no content. Kernels before 5.14 refuse it, and
+        // nothing is lost then.
+        unsafe { libc::madvise(self.memory.get().cast(), NEEDED, libc::MADV_POPULATE_WRITE) };
+    }
 }
 
-/// Which list a block of this layout is on.
-fn class(layout: Layout) -> usize {
-    let size = layout.size().max(layout.align()).max(1 << SMALLEST_BITS);
-    (size.next_power_of_two().trailing_zeros() - SMALLEST_BITS) as usize
+/// Which list a block of `size` bytes is on, and what blocks on it have.
+const fn class(size: usize) -> (usize, usize) {
+    let last = if size == 0 { 0 } else { size - 1 };
+    let shift = if last < 128 { 4 } else { last.ilog2() as usize - 2 };
+    let rounded = (last >> shift) + 1;
+    ((shift - 4) * 4 + rounded, rounded << shift)
+}
+
+/// Whether blocks of this layout come from the arena, as long as that has room.
+fn fits(layout: Layout) -> bool {
+    layout.size() <= LARGEST && layout.align() <= ALIGNMENT
 }
 
 // SAFETY: a block is given to one caller at a time: it comes from the part of `memory` that was
@@ -74,8 +99,8 @@ fn class(layout: Layout) -> usize {
 // of one size, and aligned to 16 bytes or, where more is asked for, as `System` does it.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let class = class(layout);
-        if class < CLASSES && layout.align() <= 1 << SMALLEST_BITS {
+        if fits(layout) {
+            let (class, size) = class(layout.size());
             let block = self.with_state(|state| {
                 let first = state.free[class];
                 if !first.is_null() {
@@ -83,7 +108,6 @@ unsafe impl GlobalAlloc for Arena {
                     state.free[class] = unsafe { first.cast::<*mut u8>().read() };
                     return first;
                 }
-                let size = 1 << (class as u32 + SMALLEST_BITS);
                 if SIZE - state.used < size {
                     return null_mut();
                 }
@@ -106,7 +130,7 @@ unsafe impl GlobalAlloc for Arena {
             return unsafe { System.dealloc(block, layout) };
         }
         self.with_state(|state| {
-            let list = &mut state.free[class(layout)];
+            let list = &mut state.free[class(layout.size()).0];
             // SAFETY: the block is the caller's no longer, has 16 bytes at least and is aligned
             // to them.
             unsafe { block.cast::<*mut u8>().write(*list) };
@@ -118,10 +142,10 @@ unsafe impl GlobalAlloc for Arena {
         // SAFETY: the caller promises that `size` is not 0 and fits this alignment.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         if self.holds(block) {
-            if class(wanted) == class(layout) {
+            if fits(wanted) && self.resize(block, layout.size(), size) {
                 return block;
             }
-        } else if class(layout) >= CLASSES || layout.align() > 1 << SMALLEST_BITS {
+        } else if !fits(layout) {
             // SAFETY: it came from `System` and the caller's promise is the same.
             return unsafe { System.realloc(block, layout, size) };
         }
@@ -138,6 +162,23 @@ unsafe impl GlobalAlloc for Arena {
     }
 }
 
+impl Arena {
+    /// Makes a block larger or smaller where it is, if that can be done: its size is rounded up to
+    /// the same, or it is the last one.
+    fn resize(&self, block: *mut u8, from: usize, to: usize) -> bool {
+        let ((_, from), (_, to)) = (class(from), class(to));
+        from == to
+            || self.with_state(|state| {
+                let start = block as usize - self.memory.get() as usize;
+                let is_last = start + from == state.used && start + to <= SIZE;
+                if is_last {
+                    state.used = start + to;
+                }
+                is_last
+            })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,21 +191,38 @@ mod tests {
         unsafe {
             let first = ARENA.alloc(layout);
             let second = ARENA.alloc(layout);
-            assert_eq!(second as usize - first as usize, 64);
+            assert_eq!(second as usize - first as usize, 48);
             ARENA.dealloc(first, layout);
             assert_eq!(ARENA.alloc(layout), first);
             second.write_bytes(7, 40);
-            assert_eq!(ARENA.realloc(second, layout, 64), second);
-            let moved = ARENA.realloc(second, Layout::from_size_align(64, 8).unwrap(), 65);
-            assert_ne!(moved, second);
-            assert_eq!(moved.add(39).read(), 7);
+            assert_eq!(ARENA.realloc(second, layout, 48), second);
+            // The last one grows where it is, another moves.
+            let layout = Layout::from_size_align(48, 8).unwrap();
+            assert_eq!(ARENA.realloc(second, layout, 1000), second);
+            first.write_bytes(9, 40);
+            let moved = ARENA.realloc(first, layout, 1000);
+            assert_eq!(moved as usize - second as usize, 1024);
+            assert_eq!((moved.add(39).read(), second.add(39).read()), (9, 7));
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let mut before = (0, 0);
+        for size in 1..=LARGEST {
+            let (index, rounded) = class(size);
+            assert!(
+                rounded >= size && rounded % ALIGNMENT == 0 && rounded - size < size.max(64) / 4
+            );
+            assert!((index, rounded) == before || (index > before.0 && rounded > before.1));
+            before = (index, rounded);
         }
     }
 
     #[test]
     fn what_does_not_fit_comes_from_the_heap() {
         static ARENA: Arena = Arena::new();
-        let layouts = [(64 * 1024, 16), (64, 64), (16 * 1024, 8)];
+        let layouts = [(LARGEST + 1, 16), (64, 64), (16 * 1024, 8)];
         for (size, align) in layouts {
             let layout = Layout::from_size_align(size, align).unwrap();
             for _ in 0..20 {

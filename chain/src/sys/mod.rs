@@ -8,6 +8,7 @@ mod mount;
 mod process;
 mod signal;
 mod socket;
+mod spawn;
 mod start;
 
 use std::io;
@@ -18,6 +19,7 @@ pub use mount::*;
 pub use process::*;
 pub use signal::*;
 pub use socket::*;
+pub use spawn::*;
 pub use start::*;
 
 fn checked(result: libc::c_long) -> io::Result<libc::c_long> {

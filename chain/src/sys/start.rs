@@ -7,7 +7,7 @@ use super::arena::Arena;
 use super::signal::is_ignored;
 
 #[global_allocator]
-static ARENA: Arena = Arena::new();
+pub(super) static ARENA: Arena = Arena::new();
 
 /// What the process was given before Rust's runtime changed it: the runtime ignores SIGPIPE and
 /// opens /dev/null on a closed 0, 1 or 2.
@@ -26,6 +26,7 @@ const IGNORED_PIPE: u8 = 8;
 const IGNORED_CHILD: u8 = 16;
 
 extern "C" fn record_start() {
+    ARENA.populate();
     let mut found = 0;
     for fd in 0..3 {
         // SAFETY: F_GETFD takes no pointer and changes nothing.

@@ -1,4 +1,4 @@
-/* What is linked in place of musl's own. */
+/* What is linked in place of functions of musl's (ld's --wrap). */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -7,7 +7,7 @@
 /* std asks where the main thread's stack ends, so that its handler of SIGSEGV can tell an overflow
  * from other faults. musl finds out by some thirty calls of mremap(2), at each start. Without an
  * answer an overflow ends the program all the same, with fewer words. */
-int pthread_getattr_np(pthread_t thread, pthread_attr_t *attributes)
+int __wrap_pthread_getattr_np(pthread_t thread, pthread_attr_t *attributes)
 {
     (void)thread;
     (void)attributes;
@@ -16,7 +16,7 @@ int pthread_getattr_np(pthread_t thread, pthread_attr_t *attributes)
 
 /* musl's sends SIGABRT to the thread whose number it noted at the start. After a bare clone(2) that
  * is the parent's, or, in a new PID namespace, anybody's. */
-_Noreturn void abort(void)
+_Noreturn void __wrap_abort(void)
 {
     sigset_t set;
     signal(SIGABRT, SIG_DFL);

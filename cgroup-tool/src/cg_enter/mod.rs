@@ -41,7 +41,7 @@ impl Tool for CgEnter {
             Some(name) => Cell::named(name, &places, self.share)?,
             None => {
                 // What others leave behind is no reason to fail here.
-                let _ = prune::prune(&hierarchies, parent);
+                let _ = prune::prune_some(&hierarchies, &places[0].parent, parent);
                 Cell::unnamed(&places)?
             }
         };

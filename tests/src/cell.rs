@@ -208,6 +208,20 @@ pub fn mode() -> &'static str {
     }
 }
 
+/// The limit of `controller` that holds for this process, as far as its cgroup can be seen: from
+/// the file `v2`, or from `v1` where the controller lives in a hierarchy of version 1.
+pub fn own_limit(controller: &str, v2: &str, v1: &str) -> String {
+    let read = |hierarchy: &Hierarchy| {
+        let file = match &hierarchy.v1 {
+            Some(names) => names.iter().any(|name| name == controller).then_some(v1)?,
+            None => v2,
+        };
+        fs::read_to_string(hierarchy.own.join(file)).ok()
+    };
+    // The app may look before a fault, and after it: nothing is remembered.
+    find_hierarchies().iter().find_map(read).unwrap_or_default().trim_end().to_owned()
+}
+
 /// Hands the sub-tree at `path` to `user`, as systemd does.
 fn delegate(path: &Path, user: User) {
     scratch::give(path, user);
@@ -222,11 +236,13 @@ fn delegate(path: &Path, user: User) {
 /// The hierarchies that the tools use: version 2, and those of version 1 with our controllers.
 fn hierarchies() -> &'static [Hierarchy] {
     static FOUND: OnceLock<Vec<Hierarchy>> = OnceLock::new();
-    FOUND.get_or_init(|| {
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        own.lines().filter_map(|line| hierarchy(line, &mounts)).collect()
-    })
+    FOUND.get_or_init(find_hierarchies)
+}
+
+fn find_hierarchies() -> Vec<Hierarchy> {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    own.lines().filter_map(|line| hierarchy(line, &mounts)).collect()
 }
 
 /// The hierarchy of one line of /proc/self/cgroup, if it is one of ours and mounted.

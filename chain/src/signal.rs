@@ -50,6 +50,10 @@ const NAMES: &[(&str, i32)] = &[
 ];
 
 impl Signal {
+    /// The terminal is gone; in a PID namespace also what reboot(2) makes of a restart.
+    pub const HUP: Signal = Signal(libc::SIGHUP as u8);
+    /// The terminal's Ctrl-C; in a PID namespace also what reboot(2) makes of a halt.
+    pub const INT: Signal = Signal(libc::SIGINT as u8);
     /// Ends a process unconditionally.
     pub const KILL: Signal = Signal(libc::SIGKILL as u8);
     /// Asks a process to end.

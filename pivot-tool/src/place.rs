@@ -118,11 +118,7 @@ fn names_of(path: &Path) -> Vec<OsString> {
 }
 
 /// Makes `names`, one below the other, in `folder`: folders, the last one being of `kind`.
-pub fn make(
-    folder: BorrowedFd<'_>,
-    names: &[OsString],
-    kind: Kind,
-) -> rustix::io::Result<OwnedFd> {
+pub fn make(folder: BorrowedFd<'_>, names: &[OsString], kind: Kind) -> rustix::io::Result<OwnedFd> {
     let (last, above) = names.split_last().ok_or(rustix::io::Errno::EXIST)?;
     let mut made: Option<OwnedFd> = None;
     let folder_mode = Mode::from_raw_mode(0o755);

@@ -1,9 +1,11 @@
 //! What `--help` and `--version` say beside a tool's own arguments.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
+use std::mem::ManuallyDrop;
 
 use clap::builder::StyledStr;
-use clap::{Command, CommandFactory, ValueHint};
+use clap::{ArgMatches, Command, CommandFactory, ValueHint};
 
 /// The options of [`LinkArgs`](crate::LinkArgs), by clap's ids: `-h` leaves them out.
 const OF_ANY_LINK: [&str; 5] = ["keep_fd", "plan", "no_plan", "print", "absolute"];
@@ -68,6 +70,17 @@ fn with_examples(text: Option<&StyledStr>, examples: &str) -> String {
     format!("{own}Examples:\n{indented}").trim_end().to_owned()
 }
 
+thread_local! {
+    /// What parsing needed.
+    static LEFT: ManuallyDrop<RefCell<Vec<(Command, ArgMatches)>>> =
+        const { ManuallyDrop::new(RefCell::new(Vec::new())) };
+}
+
+/// Frees what parsing needed.
+pub(crate) fn forget() {
+    LEFT.with(|left| left.take());
+}
+
 /// The command line `words`, parsed.
 pub(crate) fn parse<T: clap::Parser>(
     words: impl IntoIterator<Item = impl AsRef<OsStr>>,
@@ -76,8 +89,8 @@ pub(crate) fn parse<T: clap::Parser>(
     let parse = |mut command: Command| {
         let mut matches = command.try_get_matches_from_mut(&words)?;
         let parsed = T::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command));
-        // A link lives too shortly for it to pay to take them apart.
-        std::mem::forget((command, matches));
+        // To take them apart takes time, which a monitor has, and no other.
+        LEFT.with(|left| left.borrow_mut().push((command, matches)));
         parsed
     };
     // What only the help says takes as long to put together as all the rest.

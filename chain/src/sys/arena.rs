@@ -20,6 +20,7 @@ const NEEDED: usize = 40 * 1024;
 const ALIGNMENT: usize = 16;
 const LARGEST: usize = 64 * 1024;
 const CLASSES: usize = class(LARGEST).0 + 1;
+const PAGE: usize = 4096;
 
 #[repr(C, align(4096))]
 struct Memory([u8; SIZE]);
@@ -29,6 +30,21 @@ struct State {
     used: usize,
     /// The freed blocks of each size; each begins with the address of the next.
     free: [*mut u8; CLASSES],
+    /// How many blocks in use lie in each page, in whole or in part.
+    in_use: [u16; SIZE / PAGE],
+}
+
+impl State {
+    fn count(&mut self, start: usize, size: usize, is_used: bool) {
+        for count in &mut self.in_use[pages(start, size)] {
+            *count = if is_used { *count + 1 } else { *count - 1 };
+        }
+    }
+}
+
+/// The pages that the bytes from `start` on, counted from the arena's start, lie in.
+fn pages(start: usize, size: usize) -> std::ops::Range<usize> {
+    start / PAGE..(start + size).div_ceil(PAGE)
 }
 
 /// The allocator.
@@ -47,7 +63,11 @@ impl Arena {
     pub(crate) const fn new() -> Self {
         Arena {
             memory: UnsafeCell::new(Memory([0; SIZE])),
-            state: UnsafeCell::new(State { used: 0, free: [null_mut(); CLASSES] }),
+            state: UnsafeCell::new(State {
+                used: 0,
+                free: [null_mut(); CLASSES],
+                in_use: [0; SIZE / PAGE],
+            }),
             locked: AtomicBool::new(false),
         }
     }
@@ -73,6 +93,46 @@ impl Arena {
         (start..start + SIZE).contains(&(block as usize))
     }
 
+    fn offset(&self, block: *mut u8) -> usize {
+        block as usize - self.memory.get() as usize
+    }
+
+    /// Gives the pages back that no block in use lies in. Blocks that lay there are on no list any
+    /// more: a process that calls this needs little from here on.
+    pub(super) fn give_back(&self) {
+        self.with_state(|state| {
+            let State { free, in_use, .. } = state;
+            for (class, list) in free.iter_mut().enumerate() {
+                let is_gone =
+                    |block| in_use[pages(self.offset(block), size_of_class(class))].contains(&0);
+                let mut link: *mut *mut u8 = list;
+                // SAFETY: `link` is the list's head or the start of a block that is on it, and
+                // either holds the address of the next block, or null.
+                unsafe {
+                    while !(*link).is_null() {
+                        match is_gone(*link) {
+                            true => *link = (*link).cast::<*mut u8>().read(),
+                            false => link = (*link).cast(),
+                        }
+                    }
+                }
+            }
+            let mut first = 0;
+            for run in in_use.chunk_by(|one, other| (*one == 0) == (*other == 0)) {
+                let (start, length) = (first * PAGE, run.len() * PAGE);
+                first += run.len();
+                if run[0] == 0 {
+                    // SAFETY: the pages lie in `memory`, and no block in use nor one that is on a
+                    // list lies in them: nobody cares for their content.
+                    unsafe {
+                        let start = self.memory.get().cast::<u8>().add(start);
+                        libc::madvise(start.cast(), length, libc::MADV_DONTNEED);
+                    }
+                }
+            }
+        });
+    }
+
     /// Has the kernel provide the memory that will be needed anyway.
     pub(super) fn populate(&self) {
         // SAFETY: MADV_POPULATE_WRITE changes no content. Kernels before 5.14 refuse it, and
@@ -87,6 +147,11 @@ const fn class(size: usize) -> (usize, usize) {
     let shift = if last < 128 { 4 } else { last.ilog2() as usize - 2 };
     let rounded = (last >> shift) + 1;
     ((shift - 4) * 4 + rounded, rounded << shift)
+}
+
+/// What blocks of the list `class` have.
+fn size_of_class(class: usize) -> usize {
+    if class <= 8 { class << 4 } else { (5 + (class - 9) % 4) << (5 + (class - 9) / 4) }
 }
 
 /// Whether blocks of this layout come from the arena, as long as that has room.
@@ -106,6 +171,7 @@ unsafe impl GlobalAlloc for Arena {
                 if !first.is_null() {
                     // SAFETY: a block on a list begins with the next one's address, see `dealloc`.
                     state.free[class] = unsafe { first.cast::<*mut u8>().read() };
+                    state.count(self.offset(first), size, true);
                     return first;
                 }
                 if SIZE - state.used < size {
@@ -113,6 +179,7 @@ unsafe impl GlobalAlloc for Arena {
                 }
                 // SAFETY: the end of the block lies within `memory`, as just checked.
                 let block = unsafe { self.memory.get().cast::<u8>().add(state.used) };
+                state.count(state.used, size, true);
                 state.used += size;
                 block
             });
@@ -130,7 +197,9 @@ unsafe impl GlobalAlloc for Arena {
             return unsafe { System.dealloc(block, layout) };
         }
         self.with_state(|state| {
-            let list = &mut state.free[class(layout.size()).0];
+            let (class, size) = class(layout.size());
+            state.count(self.offset(block), size, false);
+            let list = &mut state.free[class];
             // SAFETY: the block is the caller's no longer, has 16 bytes at least and is aligned
             // to them.
             unsafe { block.cast::<*mut u8>().write(*list) };
@@ -169,9 +238,11 @@ impl Arena {
         let ((_, from), (_, to)) = (class(from), class(to));
         from == to
             || self.with_state(|state| {
-                let start = block as usize - self.memory.get() as usize;
+                let start = self.offset(block);
                 let is_last = start + from == state.used && start + to <= SIZE;
                 if is_last {
+                    state.count(start, from, false);
+                    state.count(start, to, true);
                     state.used = start + to;
                 }
                 is_last
@@ -214,8 +285,42 @@ mod tests {
             assert!(
                 rounded >= size && rounded % ALIGNMENT == 0 && rounded - size < size.max(64) / 4
             );
+            assert_eq!(size_of_class(index), rounded);
             assert!((index, rounded) == before || (index > before.0 && rounded > before.1));
             before = (index, rounded);
+        }
+    }
+
+    #[test]
+    fn pages_that_nobody_uses_are_given_back() {
+        static ARENA: Arena = Arena::new();
+        let layout = Layout::from_size_align(1000, 8).unwrap();
+        // SAFETY: as above.
+        unsafe {
+            let blocks: Vec<_> = (0..40).map(|_| ARENA.alloc(layout)).collect();
+            for (index, block) in blocks.iter().enumerate() {
+                block.write_bytes(index as u8 + 1, 1000);
+            }
+            // Pages 0 to 9: what lies in page 3 stays, and a single block elsewhere.
+            let stays = |index: usize| (12..17).contains(&index) || index == 30;
+            for (index, block) in blocks.iter().enumerate().filter(|(index, _)| !stays(*index)) {
+                assert_eq!(block.read(), index as u8 + 1);
+                ARENA.dealloc(*block, layout);
+            }
+            ARENA.give_back();
+            for (index, block) in blocks.iter().enumerate().filter(|(index, _)| stays(*index)) {
+                assert!((0..1000).all(|at| block.add(at).read() == index as u8 + 1), "{index}");
+            }
+            assert_eq!(blocks[1].add(100).read(), 0);
+            // What is given out now is nobody else's.
+            let more: Vec<_> = (0..60).map(|_| ARENA.alloc(layout)).collect();
+            more.iter().for_each(|block| block.write_bytes(0xff, 1000));
+            for (index, block) in blocks.iter().enumerate().filter(|(index, _)| stays(*index)) {
+                assert!((0..1000).all(|at| block.add(at).read() == index as u8 + 1), "{index}");
+            }
+            let mut all: Vec<_> = more.iter().map(|block| *block as usize).collect();
+            all.sort_unstable();
+            assert!(all.is_sorted_by(|one, next| next - one >= 1000), "one is given out twice");
         }
     }
 

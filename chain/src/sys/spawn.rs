@@ -125,7 +125,7 @@ fn entry<F: FnOnce() -> Infallible>(child: &mut ManuallyDrop<F>) -> (Enter, *mut
 }
 
 #[inline(always)]
-fn stack_pointer() -> usize {
+pub(super) fn stack_pointer() -> usize {
     let pointer: usize;
     // SAFETY: it copies a register.
     unsafe {

@@ -49,6 +49,20 @@ extern "C" fn record_start() {
 #[unsafe(link_section = ".init_array")]
 static RECORD_START: extern "C" fn() = record_start;
 
+/// Gives back the memory that this process needed at its start: what has been freed, and the stack
+/// below the caller.
+pub fn give_memory_back() {
+    /// More than any start needs, and less than the gap that the kernel keeps below a stack.
+    const STACK: usize = 256 * 1024;
+    /// What the functions called here need.
+    const KEPT: usize = 16 * 1024;
+    ARENA.give_back();
+    let end = (super::spawn::stack_pointer() - KEPT) & !4095;
+    // SAFETY: nothing that is in use lies below the stack pointer, but for KEPT bytes. Addresses
+    // where nothing is mapped are passed over.
+    unsafe { libc::madvise((end - STACK) as *mut libc::c_void, STACK, libc::MADV_DONTNEED) };
+}
+
 /// What was recorded before `main`.
 pub fn at_start() -> AtStart {
     let found = AT_START.load(Ordering::Relaxed);

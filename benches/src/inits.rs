@@ -1,0 +1,69 @@
+//! What a container's first process is there for: forwarding a signal, and reaping.
+
+use std::io::Result;
+use std::process::{Child, ChildStdout};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::measure::{self, Contender, app_time, now};
+use crate::place::Place;
+use crate::report;
+use crate::stats::Summary;
+use crate::suites::present;
+
+/// Those that do it, with an app that does `what`. Outside of a PID namespace, so that nothing else
+/// is measured.
+fn contenders(place: &Place, what: &str) -> Vec<Contender> {
+    let app = format!("{}/app {what}", place.root().display());
+    let own = place.tool("mini-init").display().to_string();
+    present(vec![
+        Contender::new("mini-init", &format!("{own} --subreaper -- {app}")),
+        Contender::new("tini", &format!("tini -s -- {app}")),
+        Contender::new("dumb-init", &format!("dumb-init -- {app}")),
+        Contender::new("catatonit", &format!("catatonit -- {app}")),
+    ])
+}
+
+/// From kill(2) to the app's first instruction after it.
+pub fn term(place: &Place, rounds: usize) -> Result<Value> {
+    let mut contenders = contenders(place, "term");
+    let app = format!("{}/app term", place.root().display());
+    contenders.insert(0, Contender::new("the app itself", &app));
+    let mut live: Vec<(String, Child, ChildStdout, Vec<f64>)> = Vec::new();
+    for contender in &contenders {
+        let mut child = contender.command().spawn()?;
+        let mut stdout = child.stdout.take().expect("a pipe");
+        app_time(&mut stdout)?;
+        live.push((contender.name.clone(), child, stdout, Vec::with_capacity(rounds)));
+    }
+    let count = live.len();
+    for turn in 0..rounds * count {
+        let (_, child, stdout, times) = &mut live[(turn + turn / count) % count];
+        std::thread::sleep(std::time::Duration::from_micros(300));
+        let began = now();
+        kill_process(Pid::from_child(child), Signal::TERM)?;
+        times.push(app_time(stdout)? - began);
+    }
+    let mut rows = Vec::new();
+    for (name, mut child, stdout, times) in live {
+        // The app ends with its init or, as it writes to a pipe that nobody reads, alone.
+        drop(stdout);
+        let _ = kill_process(Pid::from_child(&child), Signal::TERM);
+        child.kill()?;
+        child.wait()?;
+        rows.push((name, Summary::of(times)));
+    }
+    Ok(report::summaries_to_json("a TERM on its way to the app", &rows))
+}
+
+/// Ten thousand processes that the init did not start.
+pub fn orphans(place: &Place, rounds: usize) -> Result<Value> {
+    let results =
+        measure::interleave(&contenders(place, "orphans"), rounds, std::time::Duration::ZERO);
+    let row = |(name, runs): (String, Vec<measure::Run>)| {
+        (name, Summary::of(runs.iter().map(|run| run.end - run.start)))
+    };
+    let rows: Vec<_> = results.into_iter().map(row).collect();
+    Ok(report::summaries_to_json("10,000 orphans, born and reaped", &rows))
+}

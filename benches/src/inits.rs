@@ -47,10 +47,9 @@ pub fn term(place: &Place, rounds: usize) -> Result<Value> {
     }
     let mut rows = Vec::new();
     for (name, mut child, stdout, times) in live {
-        // The app ends with its init or, as it writes to a pipe that nobody reads, alone.
+        // The app ends when it writes to a pipe that nobody reads.
         drop(stdout);
-        let _ = kill_process(Pid::from_child(&child), Signal::TERM);
-        child.kill()?;
+        kill_process(Pid::from_child(&child), Signal::TERM)?;
         child.wait()?;
         rows.push((name, Summary::of(times)));
     }

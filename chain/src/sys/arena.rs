@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const SIZE: usize = 256 * 1024;
 /// What every tool needs: asked for at once, these pages come at a third of the price that each
 /// takes when it is touched first.
-const NEEDED: usize = 40 * 1024;
+const NEEDED: usize = 64 * 1024;
 /// Blocks are of 16 bytes, 32, 48, ... 128, then of four sizes between one power of two and the
 /// next; all are aligned to 16.
 const ALIGNMENT: usize = 16;

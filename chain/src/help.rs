@@ -7,6 +7,8 @@ use std::mem::ManuallyDrop;
 use clap::builder::StyledStr;
 use clap::{ArgMatches, Command, CommandFactory, ValueHint};
 
+use crate::sys;
+
 /// The options of [`LinkArgs`](crate::LinkArgs), by clap's ids: `-h` leaves them out.
 const OF_ANY_LINK: [&str; 5] = ["keep_fd", "plan", "no_plan", "print", "absolute"];
 
@@ -94,5 +96,7 @@ pub(crate) fn parse<T: clap::Parser>(
         parsed
     };
     // What only the help says takes as long to put together as all the rest.
-    parse(T::command()).or_else(|_| parse(command::<T>()))
+    let parsed = parse(T::command()).or_else(|_| parse(command::<T>()));
+    sys::begin_allocating_anew();
+    parsed
 }

@@ -97,6 +97,15 @@ impl Arena {
         block as usize - self.memory.get() as usize
     }
 
+    /// Has what is allocated from here on lie in pages of its own: what was freed before is not given
+    /// out again.
+    pub(super) fn begin_anew(&self) {
+        self.with_state(|state| {
+            state.free = [null_mut(); CLASSES];
+            state.used = state.used.next_multiple_of(PAGE);
+        });
+    }
+
     /// Gives the pages back that no block in use lies in. Blocks that lay there are on no list any
     /// more: a process that calls this needs little from here on.
     pub(super) fn give_back(&self) {
@@ -174,7 +183,7 @@ unsafe impl GlobalAlloc for Arena {
                     state.count(self.offset(first), size, true);
                     return first;
                 }
-                if SIZE - state.used < size {
+                if SIZE < state.used + size {
                     return null_mut();
                 }
                 // SAFETY: the end of the block lies within `memory`, as just checked.

@@ -49,13 +49,18 @@ extern "C" fn record_start() {
 #[unsafe(link_section = ".init_array")]
 static RECORD_START: extern "C" fn() = record_start;
 
+/// Keeps what is allocated from here on apart from what was before, of which most will be given back.
+pub fn begin_allocating_anew() {
+    ARENA.begin_anew();
+}
+
 /// Gives back the memory that this process needed at its start: what has been freed, and the stack
 /// below the caller.
 pub fn give_memory_back() {
     /// More than any start needs, and less than the gap that the kernel keeps below a stack.
     const STACK: usize = 256 * 1024;
     /// What the functions called here need.
-    const KEPT: usize = 16 * 1024;
+    const KEPT: usize = 4 * 1024;
     ARENA.give_back();
     let end = (super::spawn::stack_pointer() - KEPT) & !4095;
     // SAFETY: nothing that is in use lies below the stack pointer, but for KEPT bytes. Addresses

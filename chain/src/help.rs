@@ -6,7 +6,7 @@ use clap::builder::StyledStr;
 use clap::{Command, CommandFactory, ValueHint};
 
 /// The options of [`LinkArgs`](crate::LinkArgs), by clap's ids: `-h` leaves them out.
-const OF_ANY_LINK: [&str; 5] = ["keep_fd", "plan", "no_plan", "print", "absolute"];
+const OF_ANY_LINK: [&str; 6] = ["keep_fd", "plan", "no_plan", "print", "explain", "absolute"];
 
 /// Three examples of each tool, for its help and its manual page.
 const EXAMPLES: &[(&str, &str)] = &[

@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 
 use crate::environment::Environment;
 use crate::error::{Error, FAILED, Result, ResultExt};
+use crate::explain::Explanation;
 use crate::handover::Handover;
 use crate::next::Next;
 use crate::pipeline;
@@ -38,6 +39,10 @@ pub struct LinkArgs {
     #[arg(long)]
     print: bool,
 
+    /// Say what each link would do, a line a step, and do nothing: no privilege is needed
+    #[arg(long, conflicts_with = "print")]
+    explain: bool,
+
     /// Without COMMAND: write paths into the plan that mean the same in every working directory
     #[arg(long)]
     absolute: bool,
@@ -48,7 +53,7 @@ pub struct LinkArgs {
 }
 
 /// The options that a stage in a plan does not have.
-const NOT_IN_A_PLAN: [&str; 4] = ["plan", "no_plan", "print", "absolute"];
+const NOT_IN_A_PLAN: [&str; 5] = ["plan", "no_plan", "print", "explain", "absolute"];
 
 /// One of the tools.
 pub trait Tool: Parser {
@@ -62,6 +67,9 @@ pub trait Tool: Parser {
     fn alone(&self) -> Option<Result<()>> {
         None
     }
+
+    /// Says what `run` would do, in its order and from the same data, and touches nothing.
+    fn explain(&self, to: &mut Explanation) -> Result<()>;
 
     /// Does its one thing and starts the next link; returns only if one of them fails.
     fn run(self, next: Next) -> Result<Infallible>;
@@ -78,16 +86,17 @@ fn start<T: Tool>() -> Result<Infallible> {
     let tool =
         crate::help::parse::<T>(std::env::args_os()).unwrap_or_else(|error| usage::<T>(&error));
     standard_io::check()?;
-    if tool.link().command.is_empty()
-        && let Some(done) = tool.alone()
-    {
-        done?;
-        sys::exit_now(0);
-    }
     let mut environment = Environment::of_this_process();
     let handover = Handover::take(&mut environment)?;
     let link = tool.link().clone();
-    if link.command.is_empty() && !link.print {
+    if let Some(changed) = handover.as_ref().and_then(|from| from.explain.clone()) {
+        return explain(&tool, changed, environment);
+    }
+    if link.command.is_empty() && !link.print && !link.explain {
+        if let Some(done) = tool.alone() {
+            done?;
+            sys::exit_now(0);
+        }
         return write_plan::<T>(&link);
     }
     // Inside a chain, and for PID 1, standard input is the app's and nothing else.
@@ -101,11 +110,33 @@ fn start<T: Tool>() -> Result<Infallible> {
     if link.print {
         return print_chain::<T>(plan, &link);
     }
+    if link.explain && plan.is_empty() {
+        return explain(&tool, Vec::new(), environment);
+    }
+    if link.explain {
+        let chain = chain_of::<T>(plan, &link)?;
+        return Explanation::new(T::command().get_name(), Vec::new()).go_on(&chain, environment);
+    }
     if plan.is_empty() {
         let next = Next::new(link.command.clone(), environment, handover, &link.keep_fd)?;
         return tool.run(next);
     }
     Next::exec_chain(chain_of::<T>(plan, &link)?, environment)
+}
+
+/// Explains this link, those before it having `changed` something, and then the next.
+fn explain<T: Tool>(
+    tool: &T,
+    changed: Vec<String>,
+    environment: Environment,
+) -> Result<Infallible> {
+    crate::signal::end_by_sigpipe();
+    let mut explanation = Explanation::new(T::command().get_name(), changed);
+    tool.explain(&mut explanation)?;
+    for fd in &tool.link().keep_fd {
+        explanation.step(format!("lets the app inherit descriptor {fd}"));
+    }
+    explanation.go_on(&tool.link().command, environment)
 }
 
 /// This stage as a line of a plan.

@@ -17,6 +17,15 @@ use crate::{device, mask};
 /// The inode of the first cgroup namespace (PROC_CGROUP_INIT_INO, linux/proc_ns.h).
 const FIRST_CGROUP_NAMESPACE: u64 = 0xefff_fffb;
 
+/// Links in a new /dev, and what they lead to.
+pub const LINKS: &[(&str, &str)] = &[
+    ("ptmx", "pts/ptmx"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+
 /// Which /proc or /sys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kernel {
@@ -99,16 +108,17 @@ impl Defaults {
         mask::make_all_read_only(&proc, mask::PROC_READ_ONLY)
     }
 
+    /// Which /sys it is, given whether the network namespace is one's own.
+    pub fn sys_of(&self, is_own: bool) -> Kernel {
+        self.sys.unwrap_or(if is_own { Kernel::New } else { Kernel::Bind })
+    }
+
     /// A sysfs shows the network namespace of who mounts it, and only its owner may; otherwise the
     /// host's is shown.
     fn mount_sys(&self, tree: &mut Tree, procfs: &Procfs) -> Result<()> {
         let attributes = SAFE | NOEXEC | RDONLY;
-        let kind = match self.sys {
-            Some(kind) => kind,
-            None if namespace::is_owned(procfs, "net")? => Kernel::New,
-            None => Kernel::Bind,
-        };
-        let sys = match kind {
+        let is_own = self.sys.is_none() && namespace::is_owned(procfs, "net")?;
+        let sys = match self.sys_of(is_own) {
             Kernel::New => new_sys(attributes)?,
             Kernel::Bind => bind("/sys", attributes)?,
             Kernel::None => return Ok(()),
@@ -117,7 +127,7 @@ impl Defaults {
         mount_cgroup(&sys, procfs)?;
         let mut masks = mask::Masks::new()?;
         masks.hide_all(&sys, mask::SYS_HIDDEN)?;
-        masks.hide_all(&sys, &mask::thermal_throttle(&sys)?)
+        masks.hide_all(&sys, &mask::thermal_throttle(sys.as_fd())?)
     }
 }
 
@@ -165,12 +175,17 @@ fn new_sys(attributes: MountAttrFlags) -> Result<Mount> {
     })
 }
 
+/// Whether a cgroup2 may be mounted, without a change to the host's.
+pub fn is_cgroup_root_own(procfs: &Procfs) -> Result<bool> {
+    let own = namespace::open(procfs, &procfs.own_id()?, "cgroup")?;
+    let is_first = namespace::inode(own)? == FIRST_CGROUP_NAMESPACE;
+    Ok(!is_first && namespace::is_owned(procfs, "cgroup")?)
+}
+
 /// A cgroup2 that begins at the cgroup of who made the cgroup namespace. In the host's own no new
 /// one is mounted: that would reset the mount options of the hierarchy for the whole host.
 fn mount_cgroup(sys: &Mount, procfs: &Procfs) -> Result<()> {
-    let own = namespace::open(procfs, &procfs.own_id()?, "cgroup")?;
-    let is_first = namespace::inode(own)? == FIRST_CGROUP_NAMESPACE;
-    if is_first || !namespace::is_owned(procfs, "cgroup")? {
+    if !is_cgroup_root_own(procfs)? {
         return Ok(());
     }
     let place = match place::open_plain(sys.as_fd(), Path::new("fs/cgroup"), OFlags::PATH) {
@@ -189,13 +204,7 @@ fn fill_dev(dev: &Mount, procfs: &Procfs) -> Result<()> {
         let node = device::open((name, number))?;
         attach_in(dev, &device::mount(&node)?, name, Kind::File)?;
     }
-    for (name, target) in [
-        ("ptmx", "pts/ptmx"),
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-    ] {
+    for &(name, target) in LINKS {
         symlinkat(target, dev, name).or_fail_on(what, name)?;
     }
     let nosuid_noexec = MountAttrFlags::MOUNT_ATTR_NOSUID | NOEXEC;

@@ -216,8 +216,10 @@ fn security_names_tests_that_are_there() {
 /// Each `make TARGET` that is spoken of is there, and so is each file that is linked.
 #[test]
 fn targets_and_links_are_there() {
-    let makefiles = ["Makefile", "benches/bench.mk", "release/dist.mk"];
-    let makefiles: String = makefiles.iter().map(|path| format!("\n{}", text_of(path))).collect();
+    let mut list = Command::new("sh");
+    list.args(["-c", "ls Makefile */*.mk"]).current_dir(checkout("."));
+    let listed = String::from_utf8(list.output().expect("ls").stdout).expect("UTF-8");
+    let makefiles: String = listed.lines().map(|path| format!("\n{}", text_of(path))).collect();
     for path in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"] {
         let text = text_of(path);
         for marked in text.split('`').skip(1).step_by(2).chain(text.lines()) {

@@ -26,6 +26,7 @@ impl MiniInit {
         }
         to.step("starts the app as its child, and stays");
         to.step(match (self.new_session, self.no_new_session) {
+            _ if self.pty => "gives the app a terminal of the container's own in a session of its own, and carries what is typed and written between that and standard input and output",
             (true, _) => "puts the app in a session of its own",
             (_, true) => "puts the app in a process group of its own",
             _ => "puts the app in a process group of its own on the terminal it is given, or without one in a session of its own",

@@ -9,7 +9,7 @@ use chain::{Result, namespace};
 use rustix::fs::{FileType, OFlags};
 use rustix::mount::MountAttrFlags;
 
-use crate::defaults::{Defaults, Dev, Kernel, LINKS};
+use crate::defaults::{Cgroups, Defaults, Dev, FIRST_CGROUP_NAMESPACE, Kernel, LINKS};
 use crate::mount::{NOEXEC, RDONLY, SAFE};
 use crate::overlay::path_of;
 use crate::place::Found;
@@ -104,6 +104,13 @@ fn is_owned(to: &Explanation, procfs: &Procfs, kind: &str) -> Result<bool> {
         (false, true) => Ok(false),
         (false, false) => namespace::is_owned(procfs, kind),
     }
+}
+
+/// Whether a cgroup2 can be mounted without a change to the host's.
+fn has_own_cgroups(to: &Explanation, procfs: &Procfs) -> Result<bool> {
+    let own = namespace::open(procfs, &procfs.own_id()?, "cgroup")?;
+    let is_first = namespace::inode(own)? == FIRST_CGROUP_NAMESPACE;
+    Ok((to.is_changed("cgroup") || !is_first) && is_owned(to, procfs, "cgroup")?)
 }
 
 impl Source<'_> {
@@ -235,18 +242,23 @@ impl Defaults {
 
     fn say_sys(&self, procfs: &Procfs, to: &mut Explanation) -> Result<()> {
         let attributes = SAFE | NOEXEC | RDONLY;
-        match self.sys_of(is_owned(to, procfs, "net")?) {
+        let new_if_own = || match is_owned(to, procfs, "net")? {
+            true => Ok(Kernel::New),
+            false => Ok(Kernel::Bind),
+        };
+        match self.sys.map_or_else(new_if_own, Ok)? {
             Kernel::New => at(to, "/sys", "a new sysfs, of the network namespace", attributes),
             Kernel::Bind => at(to, "/sys", "the present one", attributes),
             Kernel::None => return Ok(()),
         }
-        let has_cgroups = Path::new("/sys/fs/cgroup").exists();
-        let is_own = match to.is_changed("cgroup") {
-            true => true,
-            false => !to.is_changed("user") && crate::defaults::is_cgroup_root_own(procfs)?,
-        };
-        if has_cgroups && is_own {
-            at(to, "/sys/fs/cgroup", "the cgroups from the present one on", attributes);
+        if Path::new("/sys/fs/cgroup").exists() && has_own_cgroups(to, procfs)? {
+            let (what, attributes) = match self.cgroups {
+                Cgroups::Ro => ("the cgroups from the present one on", attributes),
+                Cgroups::Rw => {
+                    ("the cgroups from the present one on, to be changed", SAFE | NOEXEC)
+                }
+            };
+            at(to, "/sys/fs/cgroup", what, attributes);
         }
         say_masks(to, "/sys", mask::SYS_HIDDEN, "hidden");
         let sys = place::host(Path::new("/sys"), OFlags::DIRECTORY)?;

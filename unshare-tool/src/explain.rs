@@ -44,6 +44,9 @@ impl NsUnshare {
                 self.kill_signal
             ));
         }
+        if let Some(signal) = self.stop_signal {
+            to.step(format!("sends SIG{signal} to what follows in place of SIGTERM"));
+        }
         if let Some(name) = &self.hostname {
             to.step(format!("sets the host name inside to {}", word(name)));
         }

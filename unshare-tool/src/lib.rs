@@ -10,16 +10,18 @@ pub mod ns_enter;
 mod outsider;
 mod pin;
 mod range;
+mod reboot;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
+use chain::monitor::Rewrite;
 use chain::procfs::Procfs;
 use chain::signal::Signal;
 use chain::{
-    Error, Explanation, Fork, LinkArgs, Next, PathForm, Result, ResultExt, Role, namespace,
+    Error, Explanation, Fork, LinkArgs, Monitor, Next, PathForm, Result, ResultExt, Role, namespace,
 };
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -83,6 +85,10 @@ pub struct NsUnshare {
     #[arg(long, value_name = "SIGNAL", default_value = "KILL")]
     kill_signal: Signal,
 
+    /// What COMMAND gets in place of SIGTERM: RTMIN+3 is how systemd as COMMAND is told to halt
+    #[arg(long, value_name = "SIGNAL")]
+    stop_signal: Option<Signal>,
+
     #[command(flatten)]
     link: LinkArgs,
 }
@@ -140,7 +146,7 @@ impl chain::Tool for NsUnshare {
             };
             match next.fork(&how, from_outside).map_err(|error| kinds.explain(error))? {
                 Role::Child(next) => next,
-                Role::Monitor(monitor) => return monitor.run(|_| Ok(())),
+                Role::Monitor(monitor) => return self.watch(monitor),
             }
         } else {
             enter(&kinds, maps.as_ref(), &pins, &procfs)?;
@@ -178,6 +184,9 @@ impl NsUnshare {
         if self.mount_proc && !kinds.has(Kind::Pid) {
             return needs("--mount-proc", "pid");
         }
+        if self.stop_signal.is_some() && !kinds.has(Kind::Pid) {
+            return needs("--stop-signal", "pid");
+        }
         match self.files().find(|(kind, _)| self.share.contains(kind)) {
             Some((_, file)) => {
                 Err(Error::new("--share contradicts the file of a namespace").object(file))
@@ -201,6 +210,17 @@ impl NsUnshare {
 
     fn pins(&self) -> Result<Vec<Pin>> {
         self.files().map(|(kind, file)| Pin::open(kind, file)).collect()
+    }
+
+    /// The monitor's part, until PID 1 of the new namespace has ended.
+    fn watch(&self, mut monitor: Monitor) -> Result<Infallible> {
+        if let Some(signal) = self.stop_signal {
+            let mut rewrite = Rewrite::default();
+            rewrite.set(Signal::TERM, Some(signal));
+            monitor.rewrite(rewrite);
+        }
+        let status = monitor.wait(&mut [])?;
+        monitor.finish(reboot::seen_outside(status))
     }
 
     /// What is done inside, before the next link.

@@ -16,6 +16,8 @@ use crate::next::Next;
 use crate::pipeline;
 use crate::plan::{Line, Plan};
 use crate::quote;
+use crate::short_help;
+use crate::signal;
 use crate::standard_io;
 use crate::sys;
 use crate::words::{self, PathForm};
@@ -130,7 +132,7 @@ fn explain<T: Tool>(
     changed: Vec<String>,
     environment: Environment,
 ) -> Result<Infallible> {
-    crate::signal::end_by_sigpipe();
+    signal::end_by_sigpipe();
     let mut explanation = Explanation::new(T::command().get_name(), changed);
     tool.explain(&mut explanation)?;
     for fd in &tool.link().keep_fd {
@@ -211,8 +213,7 @@ pub(crate) fn refuse_privileged_start() -> Result<()> {
 /// Prints help where it was asked for, and clap's message in our form where the usage is wrong.
 pub(crate) fn usage<T: Parser>(error: &clap::Error) -> ! {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        let status = if error.print().is_ok() { 0 } else { FAILED };
-        sys::exit_now(status);
+        print_help::<T>(error);
     }
     let name = T::command().get_name().to_owned();
     let rendered = error.render().to_string();
@@ -226,6 +227,29 @@ pub(crate) fn usage<T: Parser>(error: &clap::Error) -> ! {
         None => format!("'{name} --help' lists the options"),
     };
     fail(&name, &Error::new(what.split_whitespace().collect::<Vec<_>>().join(" ")).hint(hint))
+}
+
+/// `-h`, `--help` and `--help WORD`; `-V` too.
+fn print_help<T: Parser>(error: &clap::Error) -> ! {
+    let mut command = crate::help::command::<T>();
+    let asked = std::env::args().skip_while(|word| word != "--help").nth(1);
+    let text = match asked {
+        _ if error.kind() == ErrorKind::DisplayVersion => error.render().to_string(),
+        Some(word) if !word.starts_with('-') || word.len() > 2 => {
+            short_help::about(&command, &word).unwrap_or_else(|| {
+                let name = command.get_name();
+                let what = Error::new("no option is called").object(&word);
+                fail(name, &what.hint(format!("'{name} -h' lists them")))
+            })
+        }
+        _ if error.render().to_string() == command.render_help().to_string() => {
+            short_help::render(&command)
+        }
+        _ => error.render().to_string(),
+    };
+    signal::end_by_sigpipe();
+    let printed = std::io::stdout().write_all(text.as_bytes());
+    sys::exit_now(if printed.is_ok() { 0 } else { FAILED })
 }
 
 pub(crate) fn fail(name: &str, error: &Error) -> ! {

@@ -155,6 +155,14 @@ impl Cell {
             .ok_or_else(|| "no cgroup v2 hierarchy is mounted".to_owned())
     }
 
+    /// What `--parent` calls the cell: its path in version 2 from the mount's root.
+    pub fn path_v2(&self) -> PathBuf {
+        let folder = self.folders.iter().find(|folder| folder.hierarchy.v1.is_none());
+        let folder = folder.expect("a v2 hierarchy");
+        let below = folder.path.strip_prefix(&folder.hierarchy.mount).expect("below its mount");
+        Path::new("/").join(below)
+    }
+
     /// A cell whose `controller` lives in a hierarchy of version 2.
     pub fn with_v2(user: User, controller: &str) -> Result<Cell, String> {
         let cell = Cell::with(user, controller)?;

@@ -5,9 +5,10 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::{Chain, Outcome, Running, User, need, toolbox};
+use crate::{Cell, Chain, Outcome, Running, User, need, toolbox};
 
 /// How long it may take to boot, and a unit to get where it is to get.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -24,8 +25,24 @@ impl Systemd {
     pub fn boot() -> Result<Systemd, String> {
         Systemd::ask_for()?;
         let line = "cg-enter -- ns-unshare --share=user -- fs-pivot --ephemeral --no-defaults / --";
-        let chain = Chain::new(User::Root, line).arg(folder("systemd/host"));
-        Systemd::wait_for_boot(chain.arg(toolbox::folder()).arg(folder("../examples/systemd")))
+        Systemd::wait_for_boot(to_host(Chain::new(User::Root, line)))
+    }
+
+    /// As [`Systemd::boot`], its root cgroup having no process but its own: it can give `option`'s
+    /// controller, which must be in cgroup v2, to the cgroups below. (Otherwise the monitors of its
+    /// chain are in the way.)
+    pub fn boot_with(controller: &str, option: &str) -> Result<Systemd, String> {
+        Systemd::ask_for()?;
+        let cell = Rc::new(Cell::with_v2(User::Root, controller)?);
+        let make = Chain::new(User::Root, &format!("cg-enter --name host {option} -- true"));
+        make.in_cell(&cell).run().expect(0, "", "");
+        let line = format!(
+            "cg-enter -- ns-unshare --mount-proc --share=user --share=cgroup -- \
+             cg-enter --parent {} --name host -- \
+             ns-unshare -C -- fs-pivot --ephemeral --no-defaults / --",
+            cell.path_v2().display()
+        );
+        Systemd::wait_for_boot(to_host(Chain::new(User::Root, &line)).in_cell(&cell))
     }
 
     /// Boots it as the app of a container.
@@ -167,6 +184,11 @@ impl Systemd {
         assert!(told.expect("run kill").success());
         self.chain.finish()
     }
+}
+
+/// What makes a host of a set of namespaces.
+fn to_host(chain: Chain) -> Chain {
+    chain.arg(folder("systemd/host")).arg(toolbox::folder()).arg(folder("../examples/systemd"))
 }
 
 /// A folder or file of the tests' sources.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
+use catena_tests::need::program;
 use catena_tests::{Cell, Chain, User, any, each_user, like, need};
 use nix::sys::signal::Signal;
 
@@ -22,6 +23,7 @@ each_user![if can_make_cgroups;
     forks_beyond_the_limit_fail,
     a_populated_cgroup_is_refused,
     a_populated_cgroup_can_be_shared,
+    a_stranger_can_keep_nobody_out,
     a_name_is_no_path,
     a_parent_can_be_named,
     where_the_user_may_not_it_fails,
@@ -237,6 +239,43 @@ fn a_populated_cgroup_can_be_shared(user: User) {
     assert!(seen.cgroups.iter().any(|line| line.ends_with("/web")), "{:?}", seen.cgroups);
     first.signal(Signal::SIGTERM);
     first.finish().expect(Signal::SIGTERM, "ready\n", "");
+}
+
+/// Who may look at a cgroup may lock its folder and what he can read there, not what counts.
+fn a_stranger_can_keep_nobody_out(user: User) {
+    if !user.is_root() {
+        return;
+    }
+    need!(program("flock"));
+    let cell = cell(user);
+    let enter = |options: &str| {
+        let line = format!("cg-enter --name web {options} -- true");
+        Chain::new(user, &line).in_cell(&cell).run()
+    };
+    enter("").expect(0, "", "");
+    let folder = cell.base_folder().join("web");
+    let stranger = |script: &str, file: &str| {
+        Chain::new(User::Ordinary, "sh -c").arg(script).arg(folder.join(file))
+    };
+    let lock = "exec 9<\"$0\" && flock 9 && echo ready && exec sleep 100";
+    let mut locker = stranger(lock, ".").start();
+    locker.wait_for("ready\n");
+    match cell.folder_v2() {
+        Ok(_) => {
+            enter("").expect(0, "", "");
+            let open = "true 9>\"$0\" || exit 7";
+            stranger(open, "cgroup.kill").run().expect(7, "", like("*ermission denied*"));
+        }
+        // v1 has no file that others can't open.
+        Err(_) => {
+            let said = "cg-enter: the cgroup is in use: '*/web': no process is in it, but one \
+                        holds its lock (/proc/locks: inode *)\nhint: --share*\n";
+            enter("").expect(125, "", like(said));
+            enter("--share").expect(0, "", "");
+        }
+    }
+    locker.signal(Signal::SIGTERM);
+    locker.finish().expect(Signal::SIGTERM, "ready\n", "");
 }
 
 fn a_name_is_no_path(user: User) {

@@ -1,12 +1,14 @@
 //! cg-stat: what runs, and what it uses.
 
+use std::path::Path;
+use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
 use catena_tests::need::program;
 use catena_tests::terminal::Terminal;
 use catena_tests::{
-    Cell, Chain, Running, Scratch, User, each_user, here_or_elsewhere, like, need, toolbox,
+    Cell, Chain, Running, Scratch, User, any, each_user, here_or_elsewhere, like, need, toolbox,
 };
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -20,6 +22,7 @@ each_user![if can_make_cgroups;
     a_watch_is_json_lines,
     a_watch_on_a_terminal_is_redrawn,
     prometheus_can_read_it,
+    the_client_of_prometheus_reads_the_same,
     leftovers_are_pruned_and_nothing_else,
     the_next_start_prunes_too,
     a_look_costs_few_calls,
@@ -195,6 +198,41 @@ fn prometheus_can_read_it(user: User) {
         }
     }
     end(running);
+}
+
+/// Their own parser, and the figures that it finds.
+fn the_client_of_prometheus_reads_the_same(user: User) {
+    let python = need!(program("python3"));
+    let script = "import sys\n\
+        from prometheus_client.parser import text_string_to_metric_families as parse\n\
+        for family in parse(sys.stdin.read()):\n\
+        \x20   assert family.documentation and family.samples, family\n\
+        \x20   for sample in family.samples:\n\
+        \x20       print(family.type, sample.name, sorted(sample.labels.items()), sample.value)\n";
+    need!(has_module(&python, "prometheus_client"));
+    let cell = cell(user);
+    let running = start(user, &cell, "cg-enter --name web -- {probe} hold");
+    let text = stat(user, &cell, "--prometheus");
+    let parse = Chain::new(user, "").arg(&python).args(["-c", script]).stdin(text.as_str());
+    let outcome = parse.run();
+    outcome.expect(0, like("*\n"), "");
+    let found = outcome.stdout;
+    assert!(found.contains("gauge catena_cgroup_pids [('cgroup', 'web')] 1.0\n"), "{found}");
+    let count = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(count(&found), count(&text), "{found}");
+    // It doesn't take everything.
+    let broken = text.replace("\"} ", "} ");
+    let outcome = Chain::new(user, "").arg(&python).args(["-c", script]).stdin(broken).run();
+    outcome.expect(1, any(), any());
+    end(running);
+}
+
+fn has_module(python: &Path, name: &str) -> Result<(), String> {
+    let found = Command::new(python).arg("-c").arg(format!("import {name}")).output();
+    match found.is_ok_and(|output| output.status.success()) {
+        true => Ok(()),
+        false => Err(format!("python3 has no module '{name}'")),
+    }
 }
 
 /// Kills the monitor of an unnamed container and waits for the app to die of that.

@@ -1,5 +1,6 @@
 //! One open cgroup: everything is done relative to its descriptor.
 
+use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,8 @@ const DELEGATE: &str = "a cgroup that is yours is needed; below systemd this mak
 #[derive(Debug)]
 pub struct Group {
     fd: OwnedFd,
+    /// What holds its lock.
+    locked: OnceCell<OwnedFd>,
     /// Which interface files it has.
     pub version: Version,
     /// What a v1 hierarchy counts.
@@ -37,11 +40,12 @@ impl Group {
     /// Takes an open folder of a cgroup file system; `controllers` are those of a v1 hierarchy.
     pub fn new(fd: OwnedFd, version: Version, controllers: &[String], path: PathBuf) -> Self {
         let legacy = Counters::new(version, controllers.iter().map(String::as_str));
-        Group { fd, version, legacy, path }
+        Group { fd, locked: OnceCell::new(), version, legacy, path }
     }
 
     fn sibling(&self, fd: OwnedFd, path: PathBuf) -> Group {
-        Group { fd, version: self.version, legacy: self.legacy, path }
+        let (version, legacy) = (self.version, self.legacy);
+        Group { fd, locked: OnceCell::new(), version, legacy, path }
     }
 
     /// Opens the cgroup at `way`, not outside of this one.
@@ -126,14 +130,38 @@ impl Group {
         statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.st_nlink == 2)
     }
 
-    /// Takes the lock that says "in use"; false if another process has it. It ends with the last
-    /// copy of this descriptor.
+    /// Takes the lock that says "in use"; false if another process has it, or the cgroup is gone.
+    /// It ends with the last copy of its descriptor.
+    ///
+    /// Whoever can open a file can lock it, so the file is one that only the cgroup's owner can
+    /// open: cgroup.kill of v2, which nobody may read. v1 has no such file; there it is the folder.
     pub fn lock(&self) -> Result<bool> {
-        match flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-            Err(errno) => Err(errno).or_fail_on("can't lock the cgroup", &self.path),
+        if self.locked.get().is_some() {
+            return Ok(true);
         }
+        let failed = || Error::new("can't lock the cgroup").object(&self.path);
+        let fd = match self.version {
+            Version::V1 => self.fd.try_clone().or_fail("can't duplicate a descriptor")?,
+            Version::V2 => match self.file("cgroup.kill", OFlags::WRONLY) {
+                Ok(fd) => fd,
+                Err(Errno::ENOENT | Errno::ENODEV) => return Ok(false),
+                Err(errno) => return Err(explain(failed().because(errno))),
+            },
+        };
+        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                self.locked.get_or_init(|| fd);
+                Ok(true)
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(errno) => Err(failed().because(Errno::from_raw(errno.raw_os_error()))),
+        }
+    }
+
+    /// The number of the file whose lock it is, as /proc/locks has it.
+    pub fn lock_inode(&self) -> Option<u64> {
+        let file = if self.version == Version::V1 { "." } else { "cgroup.kill" };
+        statat(&self.fd, file, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| stat.st_ino)
     }
 
     /// Whether it is still what `parent` calls `name`.

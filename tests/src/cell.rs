@@ -155,6 +155,13 @@ impl Cell {
             .ok_or_else(|| "no cgroup v2 hierarchy is mounted".to_owned())
     }
 
+    /// The folder of the cell in the hierarchy that every cgroup of a chain is in: version 2, or
+    /// the freezer's of version 1.
+    pub fn base_folder(&self) -> &Path {
+        let freezer = || self.home("freezer").map(|(folder, _)| folder);
+        self.folder_v2().ok().or_else(freezer).expect("one of the two")
+    }
+
     /// What `--parent` calls the cell: its path in version 2 from the mount's root.
     pub fn path_v2(&self) -> PathBuf {
         let folder = self.folders.iter().find(|folder| folder.hierarchy.v1.is_none());

@@ -11,7 +11,7 @@ use catena_tests::scratch::give;
 use catena_tests::{Cell, Chain, Scratch, User, any, each_user, here_or_elsewhere, like, need};
 use nix::sys::signal::Signal;
 
-each_user![if can_make_cgroups;
+each_user![if Cell::can_be_made;
     the_test_machine_has_every_controller,
     cpu_time_is_limited,
     cpu_time_is_shared_by_weight,
@@ -25,10 +25,6 @@ each_user![if can_make_cgroups;
     disks_are_slowed_down,
     disks_are_shared_by_weight,
 ];
-
-fn can_make_cgroups(user: User) -> Result<(), String> {
-    Cell::new(user).map(drop)
-}
 
 /// The machine of `make test-vm`, with cgroup v2 alone, then with v1 alone.
 fn the_test_machine_has_every_controller(user: User) {

@@ -4,7 +4,8 @@ use chain::{Errno, Error, Result, ResultExt};
 
 use super::place::Place;
 use super::way;
-use crate::group::{Group, explain};
+use crate::explain::explain;
+use crate::group::Group;
 use crate::limit::Setting;
 use crate::position::Version;
 use crate::{name, read_back, removal};

@@ -1,23 +1,22 @@
 //! One open cgroup: everything is done relative to its descriptor.
 
+mod lock;
+
 use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use chain::{Errno, Error, Result, ResultExt};
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, chownat, flock, fstat,
-    mkdirat, openat, openat2, statat, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, chownat, mkdirat, openat, openat2, statat,
+    unlinkat,
 };
 use rustix::process::{Gid, Uid};
 
 use crate::bytes;
+use crate::explain::{explain, explain_entry};
 use crate::position::Version;
 use crate::usage::Counters;
-
-/// What helps where the kernel or the host's owner does not let us have a cgroup.
-const DELEGATE: &str = "a cgroup that is yours is needed; below systemd this makes one: \
-    systemd-run --user --scope -p Delegate=yes COMMAND";
 
 /// An open cgroup.
 #[derive(Debug)]
@@ -128,49 +127,6 @@ impl Group {
     /// Whether no cgroup is in the one called `name` in this one: kernfs counts folders as links.
     pub fn is_leaf(&self, name: &str) -> bool {
         statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.st_nlink == 2)
-    }
-
-    /// Takes the lock that says "in use"; false if another process has it, or the cgroup is gone.
-    /// It ends with the last copy of its descriptor.
-    ///
-    /// Whoever can open a file can lock it, so the file is one that only the cgroup's owner can
-    /// open: cgroup.kill of v2, which nobody may read. v1 has no such file; there it is the folder.
-    pub fn lock(&self) -> Result<bool> {
-        if self.locked.get().is_some() {
-            return Ok(true);
-        }
-        let failed = || Error::new("can't lock the cgroup").object(&self.path);
-        let fd = match self.version {
-            Version::V1 => self.fd.try_clone().or_fail("can't duplicate a descriptor")?,
-            Version::V2 => match self.file("cgroup.kill", OFlags::WRONLY) {
-                Ok(fd) => fd,
-                Err(Errno::ENOENT | Errno::ENODEV) => return Ok(false),
-                Err(errno) => return Err(explain(failed().because(errno))),
-            },
-        };
-        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                self.locked.get_or_init(|| fd);
-                Ok(true)
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-            Err(errno) => Err(failed().because(Errno::from_raw(errno.raw_os_error()))),
-        }
-    }
-
-    /// The number of the file whose lock it is, as /proc/locks has it.
-    pub fn lock_inode(&self) -> Option<u64> {
-        let file = if self.version == Version::V1 { "." } else { "cgroup.kill" };
-        statat(&self.fd, file, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| stat.st_ino)
-    }
-
-    /// Whether it is still what `parent` calls `name`.
-    pub fn is_still(&self, parent: &Group, name: &str) -> bool {
-        let inode = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
-        match (statat(&parent.fd, name, AtFlags::SYMLINK_NOFOLLOW), fstat(&self.fd)) {
-            (Ok(named), Ok(open)) => inode(named) == inode(open),
-            _ => false,
-        }
     }
 
     /// Whether it has the interface file `file`.
@@ -314,24 +270,4 @@ impl AsFd for Group {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// Adds what helps against the numbers that the kernel gives where a cgroup is not ours.
-pub fn explain(error: Error) -> Error {
-    error
-        .hint_if(Errno::EACCES, DELEGATE)
-        .hint_if(Errno::EPERM, DELEGATE)
-        .hint_if(Errno::EROFS, "cgroupfs is mounted read-only here, as in a container")
-}
-
-/// As [`explain`], for moving a process.
-pub fn explain_entry(error: Error) -> Error {
-    explain(error)
-        .hint_if(
-            Errno::EBUSY,
-            "a cgroup that gives controllers to those below it takes no processes itself",
-        )
-        .hint_if(Errno::EOPNOTSUPP, "the cgroup is a threaded one, or lies below one (cgroup.type)")
-        .hint_if(Errno::ENOSPC, "cpuset.cpus or cpuset.mems of the cgroup is empty")
-        .hint_if(Errno::EAGAIN, "pids.max of the cgroup or of one above it is reached")
 }

@@ -58,6 +58,10 @@ impl Signal {
     pub const KILL: Signal = Signal(libc::SIGKILL as u8);
     /// Asks a process to end.
     pub const TERM: Signal = Signal(libc::SIGTERM as u8);
+    /// The terminal's Ctrl-\.
+    pub const QUIT: Signal = Signal(libc::SIGQUIT as u8);
+    /// The size of the terminal changed.
+    pub const WINCH: Signal = Signal(libc::SIGWINCH as u8);
     /// Stops a process unconditionally.
     pub const STOP: Signal = Signal(libc::SIGSTOP as u8);
     /// Continues a stopped process.

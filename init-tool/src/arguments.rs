@@ -56,6 +56,10 @@ pub struct MiniInit {
     #[command(flatten)]
     pub(crate) environment: EnvironmentArgs,
 
+    /// Give the app a terminal of the container's own, and carry what is typed and written between
+    /// that and standard input and output: it can't push input into yours
+    #[arg(long, conflicts_with_all = ["new_session", "no_new_session"])]
+    pub(crate) pty: bool,
     /// Put the app in a new session even if it is given a terminal: it can't push input into that,
     /// and has no job control
     #[arg(long, conflicts_with = "no_new_session")]

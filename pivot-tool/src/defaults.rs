@@ -114,18 +114,17 @@ impl Defaults {
     /// host's is shown.
     fn mount_sys(&self, tree: &mut Tree, procfs: &Procfs) -> Result<()> {
         let attributes = SAFE | NOEXEC | RDONLY;
-        let kind = match self.sys {
-            Some(kind) => kind,
-            None if namespace::is_owned(procfs, "net")? => Kernel::New,
-            None => Kernel::Bind,
-        };
-        let sys = match kind {
-            Kernel::New => new_sys(attributes)?,
-            Kernel::Bind => bind("/sys", attributes)?,
-            Kernel::None if self.cgroups == Cgroups::Rw => {
+        let sys = match self.sys {
+            Some(Kernel::New) => new_sys(attributes)?,
+            Some(Kernel::Bind) => bind("/sys", attributes)?,
+            Some(Kernel::None) if self.cgroups == Cgroups::Rw => {
                 return Err(not_writable().reason("there is no /sys"));
             }
-            Kernel::None => return Ok(()),
+            Some(Kernel::None) => return Ok(()),
+            None => match unless_of_others(new_sys(attributes), procfs, "net")? {
+                Some(sys) => sys,
+                None => bind("/sys", attributes)?,
+            },
         };
         attach_top(tree, &sys, "/sys", Whose::Bound)?;
         self.mount_cgroup(&sys, procfs)?;
@@ -138,14 +137,8 @@ impl Defaults {
     /// new one is mounted: that would reset the mount options of the hierarchy for the whole host.
     fn mount_cgroup(&self, sys: &Mount, procfs: &Procfs) -> Result<()> {
         let own = namespace::open(procfs, &procfs.own_id()?, "cgroup")?;
-        let is_first = namespace::inode(own)? == FIRST_CGROUP_NAMESPACE;
-        if is_first || !namespace::is_owned(procfs, "cgroup")? {
-            return match self.cgroups {
-                Cgroups::Ro => Ok(()),
-                Cgroups::Rw => Err(not_writable()
-                    .reason("all cgroups of the host would be there")
-                    .hint("it takes a cgroup namespace of one's own: ns-unshare --cgroup")),
-            };
+        if namespace::inode(own)? == FIRST_CGROUP_NAMESPACE {
+            return self.without_cgroup();
         }
         let attributes = match self.cgroups {
             Cgroups::Ro => SAFE | NOEXEC | RDONLY,
@@ -157,10 +150,23 @@ impl Defaults {
             Err(rustix::io::Errno::NOENT) if self.cgroups == Cgroups::Ro => return Ok(()),
             Err(errno) => return Err(errno).or_fail_on("can't open", "/sys/fs/cgroup"),
         };
-        let mount = Mount::new("cgroup2", &[], attributes)?;
-        mount
-            .attach(place)
-            .map_err(|errno| attach_failed("can't mount at", "/sys/fs/cgroup", errno))
+        let made = Mount::new("cgroup2", &[], attributes);
+        match unless_of_others(made, procfs, "cgroup")? {
+            Some(mount) => mount
+                .attach(place)
+                .map_err(|errno| attach_failed("can't mount at", "/sys/fs/cgroup", errno)),
+            None => self.without_cgroup(),
+        }
+    }
+
+    /// What is left where the cgroup namespace is somebody else's.
+    fn without_cgroup(&self) -> Result<()> {
+        match self.cgroups {
+            Cgroups::Ro => Ok(()),
+            Cgroups::Rw => Err(not_writable()
+                .reason("all cgroups of the host would be there")
+                .hint("it takes a cgroup namespace of one's own: ns-unshare --cgroup")),
+        }
     }
 }
 
@@ -239,10 +245,23 @@ fn fill_dev(dev: &Mount, procfs: &Procfs) -> Result<()> {
     if let Some(terminal) = device::terminal(procfs)? {
         attach_in(dev, &device::mount(&terminal)?, "console", Kind::File)?;
     }
-    if namespace::is_owned(procfs, "ipc")? {
-        attach_in(dev, &Mount::new("mqueue", &[], SAFE | NOEXEC)?, "mqueue", Kind::Folder)?;
+    let queues = Mount::new("mqueue", &[], SAFE | NOEXEC);
+    match unless_of_others(queues, procfs, "ipc")? {
+        Some(queues) => attach_in(dev, &queues, "mqueue", Kind::Folder),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// A file system that shows a namespace, or none where that namespace belongs to a user namespace
+/// outside of ours: only then may the kernel refuse it. Two system calls must say so, that none
+/// which fails for another reason leaves the file system out.
+fn unless_of_others(made: Result<Mount>, procfs: &Procfs, kind: &str) -> Result<Option<Mount>> {
+    match made {
+        Ok(mount) => Ok(Some(mount)),
+        Err(error) if error.errno() != Some(Errno::EPERM) => Err(error),
+        Err(error) if namespace::is_owned(procfs, kind)? => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Mounts at a new place `name` in `folder`.

@@ -165,6 +165,34 @@ impl Systemd {
         self.run("systemctl daemon-reload");
     }
 
+    /// A service whose app, in a container, says what is written to the FIFO `/srv/NAME`, and is not
+    /// told to end yet. `options` are the bridge's, `more` is the unit's.
+    #[track_caller]
+    pub fn start_speaker(&self, name: &str, options: &str, more: &str) {
+        self.run(&format!("mkfifo -m 666 /srv/{name}"));
+        self.write(
+            &format!("/srv/{name}.py"),
+            "import app, os, sys\n\
+             while True:\n    \
+                 app.notify(open(sys.argv[1]).read().replace('SELF', str(os.getpid())))\n",
+        );
+        self.unit(
+            &format!("{name}.service"),
+            &format!(
+                "[Service]\nType=notify\nKillMode=mixed\n{more}\n\
+                 ExecStart=/usr/local/bin/notify-bridge {options} -- ns-unshare -- fs-pivot / -- \
+                 mini-init -- python3 /srv/{name}.py /srv/{name}\n",
+            ),
+        );
+        self.run(&format!("systemctl start --no-block {name}"));
+    }
+
+    /// Has a speaker say `message`, in which SELF is its own process id.
+    #[track_caller]
+    pub fn say(&self, name: &str, message: &str) {
+        self.write(&format!("/srv/{name}"), message);
+    }
+
     /// Reads a file of the host.
     pub fn read(&self, path: impl AsRef<OsStr>) -> String {
         let path = self.path(Path::new(path.as_ref()).to_str().expect("UTF-8"));
@@ -185,6 +213,23 @@ impl Systemd {
         let found =
             self.ask(&format!("find /sys/fs/cgroup{group} -name cgroup.procs -exec cat {{}} +"));
         found.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    /// systemd-analyze(1) has nothing to say of the examples, but for what this version of it does
+    /// not know yet.
+    #[track_caller]
+    pub fn examples_are_well_formed(&self) {
+        let version = self.run("systemctl --version");
+        let version = version.split_whitespace().nth(1).and_then(|number| number.parse().ok());
+        let version: u32 = version.expect("a version");
+        let units = self.run("find /usr/local/share/catena -name *.service -o -name *.socket");
+        assert!(units.lines().count() > 10, "{units}");
+        for unit in units.lines().filter(|u| version >= 253 || !u.ends_with("/reload.service")) {
+            let output = self.command(&format!("systemd-analyze verify {unit}")).output();
+            let output = output.expect("run nsenter");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success() && said.is_empty(), "{unit}: {said}");
+        }
     }
 
     /// Tells it to halt, and gives how its chain ended.

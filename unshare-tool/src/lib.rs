@@ -7,7 +7,7 @@ mod maps;
 mod namespaces;
 pub mod ns_enter;
 mod outsider;
-mod range;
+pub mod range;
 
 use std::convert::Infallible;
 use std::ffi::OsString;

@@ -3,19 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-
-use catena_tests::{Chain, Rootfs, Scratch, User, any, each_user, host, like};
+use catena_tests::pivot::{can_pivot, pivot, rootfs};
+use catena_tests::{Chain, Scratch, User, any, each_user, like};
 
 each_user![if can_pivot;
     f4_no_descriptor_leads_out,
     f4_no_working_directory_leads_out,
-    f5_no_link_leads_a_mountpoint_out,
-    f5_no_race_leads_a_mountpoint_out,
     f7_a_false_null_device_masks_nothing,
     f7_the_image_has_no_say_in_what_null_is,
     f7_masks_are_there,
@@ -26,19 +20,6 @@ each_user![if can_pivot;
     h12_a_mount_below_is_as_read_only,
     h12_locked_flags_are_kept,
 ];
-
-fn can_pivot(user: User) -> Result<(), String> {
-    user.can_isolate()?;
-    Rootfs::new(user).map(drop)
-}
-
-fn rootfs(user: User) -> Rootfs {
-    Rootfs::new(user).expect("asked before")
-}
-
-fn pivot(user: User, options: &str, root: &Rootfs) -> Chain {
-    Chain::new(user, &format!("ns-unshare -- fs-pivot {options} {root} --"))
-}
 
 fn f4_no_descriptor_leads_out(user: User) {
     let root = rootfs(user);
@@ -76,104 +57,6 @@ fn f4_no_working_directory_leads_out(user: User) {
     // Up from the top is the top.
     let seen = pivot(user, "--chdir /../../..", &root).arg("/bin/probe").see();
     assert_eq!(seen.directory, "/");
-}
-
-/// Folders outside, each with a file whose loss or company would show.
-fn outside(scratch: &Scratch, user: User) -> std::path::PathBuf {
-    let outside = scratch.folder("outside", user);
-    for name in ["dev", "mnt", "pts", "shm"] {
-        scratch.folder(&format!("outside/{name}"), user);
-        scratch.file(&format!("outside/{name}/file"), "");
-    }
-    outside
-}
-
-fn f5_no_link_leads_a_mountpoint_out(user: User) {
-    let scratch = Scratch::new(user);
-    let outside = outside(&scratch, user);
-    let before = host::paths(&outside);
-    let data = scratch.folder("data", user);
-    let up = "../".repeat(20);
-    for target in [outside.display().to_string(), format!("{up}{}", outside.display())] {
-        for name in ["dev", "proc", "sys", "run", "tmp", "mnt", "etc"] {
-            let root = rootfs(user);
-            fs::remove_dir_all(root.join(name)).expect("remove");
-            symlink(&target, root.join(name)).expect("symlink");
-            let data = data.display();
-            let options = format!(
-                "--bind {data}:/mnt/new/deep --tmpfs /etc/new --etc-hosts --copy-up /etc/passwd \
-                 --bind {data}:/tmp/new"
-            );
-            for kind in ["", "--ephemeral"] {
-                let outcome = pivot(user, &format!("{kind} {options}"), &root).arg("true").run();
-                assert_eq!(host::paths(&outside), before, "{name}\n{outcome}");
-            }
-        }
-    }
-    // By path it leads out.
-    let root = rootfs(user);
-    fs::remove_dir(root.join("mnt")).expect("remove");
-    symlink(&outside, root.join("mnt")).expect("symlink");
-    Chain::new(user, &format!("mkdir -p {root}/mnt/new/deep")).run().expect(0, "", "");
-    assert_ne!(host::paths(&outside), before);
-}
-
-/// Exchanges two entries of `folder` until it is told to stop.
-fn exchange(folder: &Path, one: &str, other: &str, stop: &AtomicBool) -> u64 {
-    let (one, other) = (folder.join(one), folder.join(other));
-    let mut count = 0;
-    while !stop.load(Ordering::Relaxed) {
-        renameat2(AT_FDCWD, &one, AT_FDCWD, &other, RenameFlags::RENAME_EXCHANGE)
-            .expect("exchange");
-        count += 1;
-    }
-    count
-}
-
-fn f5_no_race_leads_a_mountpoint_out(user: User) {
-    let (root, scratch) = (rootfs(user), Scratch::new(user));
-    let outside = outside(&scratch, user);
-    let before = host::paths(&outside);
-    let data = scratch.folder("data", user);
-    symlink(&outside, root.join("var/link")).expect("symlink");
-    fs::create_dir(root.join("var/place")).expect("make a folder");
-    fs::create_dir(root.join("var/place/mnt")).expect("make a folder");
-    let place = root.join("var/place/mnt");
-    // The attack works on a program that goes by path: what it makes ends up outside.
-    let by_path = || {
-        let _ = fs::create_dir(place.join("by-path"));
-    };
-    let through = |start: &mut dyn FnMut(), limit: Duration| {
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let racer = scope.spawn(|| exchange(&root.join("var"), "place", "link", &stop));
-            let end = Instant::now() + limit;
-            while Instant::now() < end && host::paths(&outside) == before {
-                start();
-            }
-            stop.store(true, Ordering::Relaxed);
-            racer.join().expect("the racer goes on")
-        })
-    };
-    through(&mut || by_path(), Duration::from_secs(5));
-    let reached = outside.join("mnt/by-path");
-    assert!(reached.exists(), "the attack does not work by path either");
-    fs::remove_dir(reached).expect("remove");
-    assert_eq!(host::paths(&outside), before);
-
-    let bind = format!("--bind {0}:/var/place/mnt/new/deep --tmpfs /var/place/mnt", data.display());
-    for kind in ["", "--ephemeral"] {
-        let options = format!("{kind} {bind}");
-        let mut started = || {
-            // It may be refused, when a folder is gone at the wrong moment; it may not lead out.
-            let outcome = pivot(user, &options, &root).args(["echo", "ok"]).run();
-            let fine = outcome.stdout == "ok\n" || outcome.stderr.starts_with("fs-pivot: ");
-            assert!(fine, "{outcome}");
-        };
-        let exchanges = through(&mut started, Duration::from_secs(1));
-        assert!(exchanges > 100, "the racer did not get to race");
-        assert_eq!(host::paths(&outside), before);
-    }
 }
 
 fn f7_a_false_null_device_masks_nothing(user: User) {

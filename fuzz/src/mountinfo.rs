@@ -22,7 +22,8 @@ pub fn check(input: &[u8]) {
         assert!(mount.options.iter().all(|option| mount.has(option)));
     }
     let point = [b"/", input].concat();
-    let line = [b"36 35 98:0 / ", &*escape(&point), b" rw,nosuid master:1 - ext3 /dev/x ro\n"].concat();
+    let line =
+        [b"36 35 98:0 / ", &*escape(&point), b" rw,nosuid master:1 - ext3 /dev/x ro\n"].concat();
     let mounts = parse(&line).expect("a line as the kernel writes it");
     let [mount] = &mounts[..] else { panic!("{} mounts in one line", mounts.len()) };
     assert_eq!(mount.point, Path::new(OsStr::from_bytes(&point)));

@@ -14,8 +14,22 @@ use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
 const PLACES: [&str; 10] = ["a", "b", "a/c", "b/d", "a/c/e", "l", "a/l", "b/l", "a/c/l", "a/c/e/l"];
 /// Where a link may lead; `OUT` is a folder outside.
 const TARGETS: [&str; 16] = [
-    "/", ".", "..", "../..", "../../..", "../../../../../../../../OUT", "/OUT", "/a", "/b/l", "c",
-    "../b", "/a/c/l", "/proc/self/root", "/proc/self/cwd", "missing/x", "a/c",
+    "/",
+    ".",
+    "..",
+    "../..",
+    "../../..",
+    "../../../../../../../../OUT",
+    "/OUT",
+    "/a",
+    "/b/l",
+    "c",
+    "../b",
+    "/a/c/l",
+    "/proc/self/root",
+    "/proc/self/cwd",
+    "missing/x",
+    "a/c",
 ];
 /// What a path is made of.
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "l", "..", "x", "e"];
@@ -104,7 +118,8 @@ impl Ground {
         }
         let _ = match what {
             0..=99 => fs::create_dir(&path),
-            100..=119 => fs::write(&path, ""),
+            // Neither does this follow a link.
+            100..=119 => fs::File::create_new(&path).map(drop),
             _ => {
                 let target = TARGETS[usize::from(what) % TARGETS.len()];
                 let outside = self.outside.display().to_string();

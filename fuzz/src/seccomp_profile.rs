@@ -11,7 +11,8 @@ pub fn check(input: &[u8]) {
         let about = Circumstances { capabilities, kernel: (6, 1) };
         let Ok(profile) = parse_profile(text, &about) else { continue };
         let Some(program) = compile(&profile.policy) else { continue };
-        let mut seed = input.iter().fold(1, |seed: u64, byte| seed.wrapping_mul(31) + u64::from(*byte));
+        let mut seed =
+            input.iter().fold(1, |seed: u64, byte| seed.wrapping_mul(31) + u64::from(*byte));
         let mut random = || {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             seed ^ seed >> 29

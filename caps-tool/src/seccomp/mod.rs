@@ -15,8 +15,8 @@ use std::str::FromStr;
 use chain::{Error, Next, Result, ResultExt};
 pub use rustix::thread::CapabilitySet;
 
-pub use default::{no_user_namespaces, policy as default_policy};
 pub use compile::compile;
+pub use default::{no_user_namespaces, policy as default_policy};
 pub use oci::{Circumstances, Profile, kernel_version, parse as parse_profile};
 
 pub use source::Source;

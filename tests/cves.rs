@@ -10,7 +10,7 @@ use catena_tests::{Chain, Rootfs, Scratch, User, any, each_user, like, need, too
 
 each_user![if can_pivot;
     cve_2016_9962_who_joins_is_not_looked_into,
-    cve_2017_5226_nothing_is_typed_at_the_terminal,
+    h2_cve_2017_5226_nothing_is_typed_at_the_terminal,
     cve_2019_5736_no_tool_is_overwritten,
     cve_2022_0492_no_release_agent_is_set,
     cve_2024_21626_no_descriptor_leads_to_the_host,
@@ -54,7 +54,7 @@ fn cve_2016_9962_who_joins_is_not_looked_into(user: User) {
     assert!(try_to_look(weak).contains(SECRET), "the attack itself does not work");
 }
 
-fn cve_2017_5226_nothing_is_typed_at_the_terminal(user: User) {
+fn h2_cve_2017_5226_nothing_is_typed_at_the_terminal(user: User) {
     need!(Terminal::new());
     let root = rootfs(user);
     let push = |line: &str| {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use catena_tests::pivot::{can_pivot, pivot, rootfs};
+use catena_tests::pivot::{can_pivot, pivot, pivots, rootfs};
 use catena_tests::{Chain, Scratch, User, any, each_user, like};
 
 each_user![if can_pivot;
@@ -28,8 +28,9 @@ fn f4_no_descriptor_leads_out(user: User) {
             chain.descriptor(number, fs::File::open("/usr").expect("open /usr"))
         })
     };
-    let seen = with_folders(pivot(user, "", &root).arg("/bin/probe")).see();
-    assert_eq!(seen.numbers(), [0, 1, 2]);
+    for chain in pivots(user, "", &root) {
+        assert_eq!(with_folders(chain.arg("/bin/probe")).see().numbers(), [0, 1, 2]);
+    }
     let outside = with_folders(Chain::new(user, "{probe}")).see();
     assert_eq!(outside.numbers().len(), 203);
     // What takes the place of a closed descriptor is the null device.
@@ -46,13 +47,15 @@ fn f4_no_working_directory_leads_out(user: User) {
     symlink("/proc/self/cwd", root.join("var/cwd")).expect("symlink");
     symlink("/proc/self/fd/9", root.join("var/nine")).expect("symlink");
     for folder in ["/proc/self/fd/9", "/proc/self/cwd", "/proc/1/cwd", "/var/cwd", "/var/nine"] {
-        let leak = fs::File::open("/usr").expect("open /usr");
-        let outcome = pivot(user, &format!("--chdir {folder}"), &root)
-            .args(["/bin/probe", "write", "/dev/stdout", "started"])
-            .descriptor(9, leak)
-            .directory("/usr")
-            .run();
-        outcome.expect(125, "", like("fs-pivot: can't change to: *\n"));
+        for chain in pivots(user, &format!("--chdir {folder}"), &root) {
+            let leak = fs::File::open("/usr").expect("open /usr");
+            let outcome = chain
+                .args(["/bin/probe", "write", "/dev/stdout", "started"])
+                .descriptor(9, leak)
+                .directory("/usr")
+                .run();
+            outcome.expect(125, "", like("fs-pivot: can't change to: *\n"));
+        }
     }
     // Up from the top is the top.
     let seen = pivot(user, "--chdir /../../..", &root).arg("/bin/probe").see();
@@ -80,8 +83,9 @@ fn f7_the_image_has_no_say_in_what_null_is(user: User) {
     symlink("/proc/sys/kernel/core_pattern", root.join("dev/zero")).expect("symlink");
     for options in ["", "--ephemeral"] {
         let stat = ["stat", "-c", "%F %t:%T", "/dev/null", "/proc/kallsyms"];
-        let outcome = pivot(user, options, &root).args(stat).run();
-        outcome.expect(0, "character special file 1:3\n".repeat(2), "");
+        for chain in pivots(user, options, &root) {
+            chain.args(stat).run().expect(0, "character special file 1:3\n".repeat(2), "");
+        }
     }
 }
 
@@ -90,21 +94,25 @@ fn f7_masks_are_there(user: User) {
                   scsi timer_list timer_stats; do cat /proc/$name 2>/dev/null; ls /proc/$name/ \
                   2>/dev/null; done; ls /sys/firmware";
     let root = rootfs(user);
-    pivot(user, "", &root).args(["sh", "-c", script]).run().expect(0, "", "");
+    for chain in pivots(user, "", &root) {
+        chain.args(["sh", "-c", script]).run().expect(0, "", "");
+    }
     let outside = Chain::new(user, "sh -c").arg(script).run();
     assert_ne!(outside.stdout, "");
 }
 
 fn f7_masks_hold_below_a_second_user_namespace(user: User) {
     let root = rootfs(user);
-    let umount = |between: &str| {
-        let line = format!("ns-unshare -- fs-pivot {root} -- {between} umount /proc/kallsyms");
-        Chain::new(user, &line).run()
+    let umount = |between: &str, status: i32| {
+        for chain in pivots(user, "", &root) {
+            let chain = chain.args(between.split_whitespace()).args(["umount", "/proc/kallsyms"]);
+            chain.run().expect(status, "", any());
+        }
     };
     // With all capabilities in the namespace that made them, masks are no more than a hint.
-    umount("").expect(0, "", "");
-    umount("ns-unshare -U -m --").expect(1, "", any());
-    umount("priv-drop --").expect(1, "", any());
+    umount("", 0);
+    umount("ns-unshare -U -m --", 1);
+    umount("priv-drop --", 1);
 }
 
 fn f8_nothing_propagates(user: User) {
@@ -149,10 +157,8 @@ fn f9_knobs_of_the_host_are_read_only(user: User) {
                   /proc/sys/vm/overcommit_memory /proc/sysrq-trigger \
                   /sys/kernel/mm/transparent_hugepage/enabled; do \
                   if [ -e $knob ]; then value=$(cat $knob); echo \"${value##*[}\" >$knob; fi; done";
-    let shares: &[&str] = if user.is_root() { &["", "--share=user"] } else { &[""] };
-    for share in shares {
-        let line = format!("ns-unshare {share} -- fs-pivot {root} -- sh -c");
-        let outcome = Chain::new(user, &line).arg(script).run();
+    for chain in pivots(user, "", &root) {
+        let outcome = chain.args(["sh", "-c", script]).run();
         let refused = |line: &str| line.ends_with(": Read-only file system");
         let lines: Vec<_> = outcome.stderr.lines().collect();
         assert!(lines.len() >= 2 && lines.iter().all(|line| refused(line)), "{outcome}");

@@ -29,6 +29,12 @@ pub fn isolations(user: User) -> &'static [&'static str] {
     }
 }
 
+/// [`pivot`], once for each way to have namespaces.
+pub fn pivots(user: User, options: &str, root: impl AsRef<Path>) -> impl Iterator<Item = Chain> {
+    let rest = format!("fs-pivot {options} {} --", root.as_ref().display());
+    isolations(user).iter().map(move |isolation| Chain::new(user, &format!("{isolation} {rest}")))
+}
+
 /// The default chain on `root`, once for each way to have namespaces.
 pub fn containers(user: User, root: &Rootfs) -> impl Iterator<Item = Chain> {
     let line = format!("fs-pivot {root} -- priv-drop -- mini-init --");

@@ -33,6 +33,7 @@ mod act;
 mod descendants;
 pub mod descriptors;
 pub mod environment;
+mod errand;
 mod error;
 mod fork;
 mod forward;

@@ -212,6 +212,12 @@ impl Next {
         }
     }
 
+    /// In a forked child: a descriptor that is hung up once the monitor is gone (poll(2)).
+    pub fn leash(&self) -> Result<OwnedFd> {
+        let leash = self.leash.as_ref().ok_or_else(|| Error::new("no monitor"))?;
+        leash.try_clone().or_fail("can't duplicate a descriptor")
+    }
+
     /// Runs `change`, which changes credentials, without coming loose from the monitor.
     pub fn change_credentials<T>(&self, change: impl FnOnce() -> Result<T>) -> Result<T> {
         leash::rearm(self.leash.as_ref().map(AsFd::as_fd), change)

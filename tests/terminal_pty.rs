@@ -164,6 +164,19 @@ fn the_modes_are_as_they_were_whoever_is_killed(user: User) {
     }
 }
 
+/// Waits until the monitor `pid`, which was stopped and is continued, blocks all signals again: until
+/// it has come to that, what stops a process by default stops it alone.
+#[track_caller]
+fn wait_until_awake(shell: &Shell, pid: i32) {
+    let blocks = || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:\t"));
+        let mask = line.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or_default();
+        mask & 1 << (Signal::SIGTSTP as i32 - 1) != 0
+    };
+    shell.wait_until("the monitor is awake", blocks);
+}
+
 fn a_container_stops_and_continues(user: User) {
     for name in SHELLS {
         // Others edit lines themselves, and make the terminal raw for that.
@@ -175,6 +188,7 @@ fn a_container_stops_and_continues(user: User) {
             shell.hears("once");
             let first = shell.job()[0];
             for word in ["twice", "thrice"] {
+                wait_until_awake(&shell, first);
                 kill(Pid::from_raw(first), Signal::SIGTSTP).expect("kill");
                 shell.wait_until_back();
                 assert_eq!(wait_for_process(&shell, "cat", 'T'), app);
@@ -185,6 +199,7 @@ fn a_container_stops_and_continues(user: User) {
                 assert_eq!(wait_for_process(&shell, "cat", 'S'), app);
                 shell.hears(word);
             }
+            wait_until_awake(&shell, first);
             kill(Pid::from_raw(first), Signal::SIGTSTP).expect("kill");
             shell.wait_until_back();
             // In the background what is typed is the shell's.

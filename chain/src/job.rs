@@ -31,6 +31,8 @@ use crate::terminal::{Foreground, Terminal};
 pub enum Lead {
     /// A process group, to which the terminal is lent.
     Group,
+    /// The same for another monitor, which lends the terminal on.
+    Monitor,
     /// A session, which has no controlling terminal: nothing can be pushed into the caller's.
     Session,
     /// A session with a terminal of its own. A [`Source`] of the monitor carries what is typed at
@@ -76,7 +78,7 @@ impl Next {
     /// In a forked child, which has SIGTTOU blocked: makes it the leader of a new group, in
     /// the foreground if the chain is, or of a new session.
     pub fn lead(&self, lead: Lead) -> Result<()> {
-        if lead != Lead::Group {
+        if matches!(lead, Lead::Session | Lead::Terminal) {
             return nix::unistd::setsid().or_fail("can't make a session").map(drop);
         }
         let own = nix::unistd::Pid::from_raw(0);
@@ -118,7 +120,7 @@ impl Job {
     /// Whether the terminal is lent to the child: to the group that it leads, or, by way of a
     /// relay, to its own terminal.
     pub(crate) fn lends(&self) -> bool {
-        self.terminal.is_some() && matches!(self.lead, Some(Lead::Group | Lead::Terminal))
+        self.terminal.is_some() && self.lead.is_some_and(|lead| lead != Lead::Session)
     }
 
     pub(crate) fn has_relay(&self) -> bool {
@@ -276,7 +278,8 @@ impl Monitor {
     }
 
     pub(crate) fn continue_child(&mut self) -> Result<()> {
-        if !std::mem::take(&mut self.job.child_is_stopped) {
+        // A monitor is told even if it runs: it has to find out whether to lend the terminal on.
+        if !std::mem::take(&mut self.job.child_is_stopped) && self.job.lead != Some(Lead::Monitor) {
             return Ok(());
         }
         sys::send_signal(-self.child, Signal::CONT.number())

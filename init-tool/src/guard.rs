@@ -23,12 +23,12 @@ pub(crate) fn stay_outside(next: Next, ends_the_rest: bool) -> Result<(Next, Gua
     match next.fork(&how, |_| Ok(()))? {
         Role::Child(next) => {
             // A signal to the job's group comes once, by way of the guard.
-            next.lead(Lead::Group)?;
+            next.lead(Lead::Monitor)?;
             let leash = next.leash()?;
             Ok((next, Guard(leash)))
         }
         Role::Monitor(mut monitor) => {
-            monitor.child_leads(Lead::Group)?;
+            monitor.child_leads(Lead::Monitor)?;
             let status = monitor.wait(&mut [])?;
             if ends_the_rest {
                 monitor.forward_to(Target::Descendants);

@@ -216,7 +216,7 @@ fn security_names_tests_that_are_there() {
 /// Each `make TARGET` that is spoken of is there, and so is each file that is linked.
 #[test]
 fn targets_and_links_are_there() {
-    let makefiles = ["Makefile", "benches/bench.mk", "release/dist.mk"];
+    let makefiles = ["Makefile", "benches/bench.mk", "release/dist.mk", "tests/faults.mk"];
     let makefiles: String = makefiles.iter().map(|path| format!("\n{}", text_of(path))).collect();
     for path in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"] {
         let text = text_of(path);

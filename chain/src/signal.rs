@@ -50,16 +50,16 @@ const NAMES: &[(&str, i32)] = &[
 ];
 
 impl Signal {
+    /// The terminal is gone; in a PID namespace also what reboot(2) makes of a restart.
+    pub const HUP: Signal = Signal(libc::SIGHUP as u8);
+    /// The terminal's Ctrl-C; in a PID namespace also what reboot(2) makes of a halt.
+    pub const INT: Signal = Signal(libc::SIGINT as u8);
     /// Ends a process unconditionally.
     pub const KILL: Signal = Signal(libc::SIGKILL as u8);
     /// Asks a process to end.
     pub const TERM: Signal = Signal(libc::SIGTERM as u8);
-    /// The terminal's Ctrl-C.
-    pub const INT: Signal = Signal(libc::SIGINT as u8);
     /// The terminal's Ctrl-\.
     pub const QUIT: Signal = Signal(libc::SIGQUIT as u8);
-    /// The terminal was hung up.
-    pub const HUP: Signal = Signal(libc::SIGHUP as u8);
     /// The size of the terminal changed.
     pub const WINCH: Signal = Signal(libc::SIGWINCH as u8);
     /// Stops a process unconditionally.

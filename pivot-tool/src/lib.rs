@@ -13,7 +13,7 @@ use chain::procfs::Procfs;
 use chain::{LinkArgs, Next, PathForm, Result, ResultExt};
 use rustix::fs::OFlags;
 
-use crate::defaults::{Defaults, Dev, Kernel};
+use crate::defaults::{Cgroups, Defaults, Dev, Kernel};
 use crate::extras::Extras;
 use crate::fill::Host;
 use crate::idmap::{Namespaces, Range};
@@ -114,6 +114,10 @@ pub struct FsPivot {
     /// Which /sys [default: new if the network namespace is one's own, else bind]
     #[arg(long, value_name = "KIND")]
     sys: Option<Kernel>,
+
+    /// Show the cgroups at /sys/fs/cgroup read-only, or so that those below one's own can be changed
+    #[arg(long, value_name = "KIND", default_value = "ro")]
+    cgroup: Cgroups,
 
     /// Which /dev [default: minimal]
     #[arg(long, value_name = "KIND")]
@@ -217,6 +221,7 @@ impl FsPivot {
         Defaults {
             proc: self.proc.unwrap_or(if wanted { Kernel::New } else { Kernel::None }),
             sys: self.sys.or(if wanted { None } else { Some(Kernel::None) }),
+            cgroups: self.cgroup,
             dev: self.dev.unwrap_or(if wanted { Dev::Minimal } else { Dev::None }),
             scratch: wanted,
         }

@@ -85,6 +85,11 @@ impl Kinds {
         self.0.contains(&kind)
     }
 
+    /// Makes no new one of `kind`.
+    pub fn remove(&mut self, kind: Kind) {
+        self.0.retain(|other| *other != kind);
+    }
+
     /// The flags for clone(2).
     pub fn flags(&self) -> u64 {
         self.0.iter().fold(0, |flags, kind| flags | kind.flag())

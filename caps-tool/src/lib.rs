@@ -2,13 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-mod capability;
 mod drop;
 mod label;
 mod landlock;
 mod report;
 mod rlimit;
-pub mod seccomp;
 mod securebits;
 mod settings;
 mod user;
@@ -18,6 +16,8 @@ use std::io::Write;
 
 use chain::{Error, LinkArgs, Next, PathForm, Result, ResultExt};
 use rustix::thread::{CapabilitySet, capabilities};
+
+pub use confine::{capability, seccomp};
 
 use capability::Wanted;
 use drop::Target;

@@ -244,8 +244,9 @@ impl Next {
     }
 
     /// As [`Next::exec`], for a link that has entered a running container: COMMAND is the app and
-    /// nothing else, found in the current root even if it has the name of one of our tools.
-    pub fn exec_app(mut self) -> Result<Infallible> {
+    /// nothing else, found in the current root even if it has the name of one of our tools. `last`
+    /// is done just before execve(2).
+    pub fn exec_app(mut self, last: impl FnOnce() -> Result<()>) -> Result<Infallible> {
         let Some(word) = self.command.first().cloned() else {
             return Err(Error::new("no COMMAND given"));
         };
@@ -253,7 +254,7 @@ impl Next {
             std::mem::take(&mut self.command).into_iter().map(c_string).collect::<Result<_>>()?;
         descriptors::inherit(self.keep.iter().chain(&self.listen).copied())?;
         self.given.restore(self.given.mask).or_fail("can't restore the signal state")?;
-        Err(exec_file(&word, &arguments, &self.environment, || Ok(())))
+        Err(exec_file(&word, &arguments, &self.environment, last))
     }
 
     /// One of ours: it gets the toolbox, the leash and, if it will be PID 1, a closed signal mask,

@@ -3,7 +3,7 @@
 //! anew at each start takes longer than all else that a priv-drop does.
 //!
 //! `built_in.txt` is written by the test below, which holds it to what [`compile`] makes of the
-//! profile: `WRITE_TABLE=1 cargo test -p caps-tool built_in`.
+//! profile: `WRITE_TABLE=1 cargo test -p confine built_in`.
 //!
 //! [`compile`]: super::compile::compile
 

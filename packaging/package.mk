@@ -13,7 +13,7 @@ deb: ## make a Debian package in dist/
 	install -d $(DIST)/deb/DEBIAN $(DIST)/deb/usr/share/doc/catena $(DIST)/deb/usr/share/catena
 	install -m 644 README.md CHANGELOG.md SECURITY.md LICENSE-MIT LICENSE-APACHE packaging/copyright \
 		$(DIST)/deb/usr/share/doc/catena
-	cp -r docs/*.md docs/*.json examples $(DIST)/deb/usr/share/doc/catena
+	cp -r docs/*.md docs/schemas examples $(DIST)/deb/usr/share/doc/catena
 	install -m 644 packaging/apparmor $(DIST)/deb/usr/share/catena
 	install -m 755 packaging/postinst packaging/prerm $(DIST)/deb/DEBIAN
 	sed -e 's/@VERSION@/$(VERSION)/' -e "s/@ARCHITECTURE@/$$(dpkg --print-architecture)/" \

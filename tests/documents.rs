@@ -182,7 +182,7 @@ fn completions_are_taken_by_their_shells() {
         check("bash", &one.name, &one.text);
     }
     need!(need::program("zsh"));
-    for one in xtask::completions(clap_complete::Shell::Zsh) {
+    for one in xtask::zsh() {
         check("zsh", &one.name, &one.text);
     }
 }
@@ -212,6 +212,37 @@ fn bash_completes_options_values_and_commands() {
     assert!(of_make(&["--memory-max", "1G", "--", "make", "te"]));
     assert!(of_make(&["--", "make", "-"]));
     assert!(offered("fs-pivot", &["/srv", "sh", "-"]).starts_with("command from sh"));
+}
+
+/// What fish offers for `line`.
+fn fish_offers(program: &str, line: &str) -> Vec<String> {
+    let command = xtask::commands().into_iter().find(|one| one.get_name() == program);
+    let script = xtask::fish::completion(&command.expect("a program")).text;
+    let scratch = Scratch::new(me());
+    let text = format!("{script}\ncomplete -C '{line}'");
+    let mut fish = Command::new("fish");
+    fish.args(["-c", &text]).env("HOME", scratch.path());
+    let shell = fish.output().expect("fish");
+    assert!(shell.stderr.is_empty(), "{}", String::from_utf8_lossy(&shell.stderr));
+    let said = String::from_utf8(shell.stdout).expect("UTF-8");
+    said.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn fish_completes_options_values_and_commands() {
+    need!(need::program("fish"));
+    assert_eq!(fish_offers("cg-enter", "cg-enter --memory-m"), ["--memory-max", "--memory-min"]);
+    assert_eq!(fish_offers("fs-pivot", "fs-pivot --proc b"), ["bind"]);
+    let has = |program: &str, line: &str, word: &str| {
+        let offered = fish_offers(program, line);
+        assert!(offered.iter().any(|one| one == word), "{line}: {word} in {offered:?}");
+    };
+    has("cg-enter", "cg-enter --memory-max 1G unsh", "unshare");
+    has("cg-enter", "cg-enter --memory-max 1G -- unsh", "unshare");
+    // COMMAND completes its own options, the tool's are over.
+    has("cg-enter", "cg-enter -- ls --al", "--all");
+    has("fs-pivot", "fs-pivot --read-only /srv ls --al", "--all");
+    assert_eq!(fish_offers("cg-enter", "cg-enter -- ls --memory-m"), Vec::<String>::new());
 }
 
 /// What stands in SECURITY.md as a test is one.

@@ -245,6 +245,55 @@ fn fish_completes_options_values_and_commands() {
     assert_eq!(fish_offers("cg-enter", "cg-enter -- ls --memory-m"), Vec::<String>::new());
 }
 
+/// zsh on a terminal, as someone types at it: after each line of standard input, which ends in a
+/// tab, it has to show the word behind the bar.
+const TYPED_AT_ZSH: &str = r#"
+import os, pty, select, sys, time
+folder, home = sys.argv[1:3]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvpe("zsh", ["zsh", "-f", "-i"], {"TERM": "dumb", "HOME": home, "PATH": os.environ["PATH"]})
+def wait_for(word):
+    shown, end = b"", time.time() + 15
+    while word not in shown and time.time() < end:
+        if select.select([terminal], [], [], 1)[0]:
+            shown += os.read(terminal, 65536)
+    if word not in shown:
+        sys.exit(f"not completed to {word!r}: {shown!r}")
+os.write(terminal, f"fpath=({folder} $fpath); autoload -Uz compinit; compinit -u -D; echo co''mplete\n".encode())
+wait_for(b"\r\ncomplete\r\n")
+for line in sys.argv[3:]:
+    typed, word = line.encode().split(b"|")
+    os.write(terminal, typed + b"\t")
+    wait_for(word)
+    os.write(terminal, b"\x15")
+os.write(terminal, b"exit\n")
+"#;
+
+#[test]
+fn zsh_completes_options_values_and_commands() {
+    need!(need::program("zsh"));
+    need!(need::program("python3"));
+    let scratch = Scratch::new(me());
+    let folder = scratch.path().join("functions");
+    std::fs::create_dir(&folder).expect("make a folder");
+    for one in xtask::zsh() {
+        std::fs::write(folder.join(&one.name), one.text).expect("write a completion");
+    }
+    let lines = [
+        "cg-enter --memory-z|--memory-zswap-max",
+        "fs-pivot --proc bi|bind",
+        "cg-enter --memory-max 1G unsha|unshare",
+        "cg-enter -- ls --almost|--almost-all",
+        "cg-enter --memory-max 1G ls --almost|--almost-all",
+        "fs-pivot --read-only /srv ls --almost|--almost-all",
+    ];
+    let mut python = Command::new("python3");
+    python.args(["-c", TYPED_AT_ZSH]).arg(&folder).arg(scratch.path()).args(lines);
+    let done = python.output().expect("python3");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
 /// What stands in SECURITY.md as a test is one.
 #[test]
 fn security_names_tests_that_are_there() {

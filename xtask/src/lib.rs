@@ -44,6 +44,16 @@ pub fn manuals() -> Vec<Document> {
     pages
 }
 
+/// The script with the words from COMMAND on left to COMMAND's own completion.
+fn with_command(script: &str) -> String {
+    let line = |line: &str| match line.starts_with("'*::command --") {
+        true => "'*:::command:_normal' \\\n".to_owned(),
+        false => format!("{line}\n"),
+    };
+    let script: String = script.lines().map(line).collect();
+    script.replace("_arguments_options=(-s -S -C)", "_arguments_options=(-s -S -C -A '-*')")
+}
+
 /// The completions of all tools for zsh.
 pub fn zsh() -> Vec<Document> {
     let one = |mut command: Command| {
@@ -51,6 +61,7 @@ pub fn zsh() -> Vec<Document> {
         let mut text = Vec::new();
         clap_complete::generate(Shell::Zsh, &mut command, &name, &mut text);
         let text = String::from_utf8(text).expect("a completion script is text");
+        let text = with_command(&text);
         Document { name: format!("_{name}"), text }
     };
     commands().into_iter().map(one).collect()

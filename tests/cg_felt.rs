@@ -6,6 +6,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use catena_tests::scratch::give;
 use catena_tests::{Cell, Chain, Scratch, User, any, each_user, here_or_elsewhere, like, need};
@@ -125,13 +126,20 @@ fn disk(user: User) -> Result<&'static str, String> {
     disks.into_iter().find(is_readable).ok_or_else(|| "no disk that can be read".to_owned())
 }
 
+/// Where on the disk nothing has been read yet, in MiB: what is in memory already is charged to
+/// whoever read it first.
+fn fresh_part() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(256, Ordering::Relaxed)
+}
+
 fn memory_beyond_the_high_mark_is_taken_back(user: User) {
     let cell = Rc::new(here_or_elsewhere!(Cell::with_v2(user, "memory")));
     let disk = here_or_elsewhere!(disk(user));
     let times = |mark: &str| -> u64 {
         let line = format!("cg-enter --name at{mark} --memory-high {mark} -- dd if={disk}");
-        let read = ["of=/dev/null", "bs=1M", "count=48"];
-        Chain::new(user, &line).args(read).in_cell(&cell).run().expect(0, "", any());
+        let line = format!("{line} of=/dev/null bs=1M count=48 skip={}", fresh_part());
+        Chain::new(user, &line).in_cell(&cell).run().expect(0, "", any());
         let events = cell.limit("memory", &format!("at{mark}"), "memory.events", "");
         let count = events.lines().find_map(|line| line.strip_prefix("high "));
         count.expect("high").parse().expect("a number")
@@ -148,11 +156,13 @@ fn memory_is_protected_from_neighbours(user: User) {
     let kept = |option: &str| -> u64 {
         let cell = Rc::new(Cell::with(user, "memory").expect("asked before"));
         let read = |name: &str, what: &str| {
-            format!("cg-enter --name {name} -- dd if={disk} of=/dev/null bs=1M {what} 2>/dev/null")
+            let part = fresh_part();
+            let how = format!("if={disk} of=/dev/null bs=1M skip={part} {what}");
+            format!("cg-enter --name {name} -- dd {how} 2>/dev/null")
         };
         let script = [
             read(&format!("kept {option}"), "count=32"),
-            read("other --memory-min 0", "count=160 skip=64"),
+            read("other --memory-min 0", "count=160"),
         ];
         let chain = Chain::new(user, "cg-enter --name team --memory-max 64M -- sh -c");
         chain

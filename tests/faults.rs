@@ -1,14 +1,15 @@
 //! Fail closed, shown by force: every system call of every tool fails, and the app never starts
 //! with less than was asked for.
 //!
-//! `FAULTS=whole` (make test-faults) tries each call with each error; without it the last of each
+//! `FAULTS=whole` (make test-faults) tries each call with each error; without it some of each
 //! call, with one.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Instant;
 
 use catena_tests::fault::{Extent, Subject};
-use catena_tests::{Rootfs, Scratch, User, each_user, need, toolbox};
+use catena_tests::{Cell, Rootfs, Scratch, User, each_user, need, toolbox};
 
 each_user![if can_trace;
     priv_drop,
@@ -16,6 +17,7 @@ each_user![if can_trace;
     ns_unshare,
     mini_init,
     fs_pivot,
+    fs_pivot_with_everything,
     cg_enter,
     the_whole_chain,
     a_chain_that_falls_back_is_found_out,
@@ -23,22 +25,25 @@ each_user![if can_trace;
 
 fn can_trace(user: User) -> Result<(), String> {
     need::program("strace")?;
+    Rootfs::new(user)?;
     user.can_isolate()
 }
 
-/// Tries a chain that stays in the host's root.
-fn try_chain(user: User, line: &str) {
-    try_in(user, line, &toolbox::probe().display().to_string());
-}
+/// What is tried of a chain of one tool: where the chain of all is tried too, one fault a call.
+const ONE_TOOL: Extent = Extent::Reduced { of_each: 1 };
 
 /// Tries a chain whose app is the probe, and says how it went, past the capture of the runner.
-fn try_in(user: User, line: &str, app: &str) {
-    let extent = if whole() { Extent::Whole } else { Extent::Reduced };
-    let app = app.to_owned();
+fn try_in(user: User, line: &str, app: &str, reduced: Extent, whole: Extent) {
+    let extent = if is_whole() { whole } else { reduced };
+    let (app, start) = (app.to_owned(), Instant::now());
     let tally = Subject { user, line: line.to_owned(), app }.try_all(extent);
     let (injected, survived, wrong) = (tally.injected, tally.survived.len(), tally.wrong.len());
+    let open = tally.wrong.iter().filter(|line| line.contains("FAIL-OPEN")).count();
     let report = format!(
-        "{user:?}: {line}: {injected} injections, {survived} survived unharmed, {wrong} wrong\n"
+        "{user:?}: {line}: {injected} injections, {open} fail-opens, {} other faults, {survived} \
+         survived unharmed, {} s\n",
+        wrong - open,
+        start.elapsed().as_secs()
     );
     let _ = std::io::stderr().write_all(report.as_bytes());
     if std::env::var_os("FAULTS_SURVIVED").is_some() {
@@ -48,7 +53,18 @@ fn try_in(user: User, line: &str, app: &str) {
     assert!(tally.wrong.is_empty(), "\n{}", tally.wrong.join("\n"));
 }
 
-fn whole() -> bool {
+/// Tries a chain that stays in the host's root.
+fn try_chain(user: User, line: &str) {
+    try_in(user, line, &toolbox::probe().display().to_string(), ONE_TOOL, Extent::Whole);
+}
+
+/// Tries a chain that goes to a root of its own.
+fn try_pivot(user: User, line: &str, reduced: Extent, whole: Extent) {
+    let root = Rootfs::new(user).expect("asked before");
+    try_in(user, &line.replace("{root}", &root.to_string()), "/bin/probe", reduced, whole);
+}
+
+fn is_whole() -> bool {
     std::env::var_os("FAULTS").is_some_and(|value| value == "whole")
 }
 
@@ -62,7 +78,7 @@ fn priv_drop(user: User) {
 }
 
 fn priv_drop_with_everything(user: User) {
-    if !whole() {
+    if !is_whole() {
         return;
     }
     let (before, ids) = match user {
@@ -72,7 +88,8 @@ fn priv_drop_with_everything(user: User) {
     let rest = "--caps +NET_BIND_SERVICE --rlimit nofile=512:1024 --oom-score-adj 77 \
                 --umask 077 --securebits noroot,noroot-locked --no-nested-userns --seccomp-log \
                 --landlock ro:/ --landlock-tcp-bind 80";
-    try_chain(user, &format!("{before} priv-drop {ids} {rest} --"));
+    let app = toolbox::probe().display().to_string();
+    try_in(user, &format!("{before} priv-drop {ids} {rest} --"), &app, ONE_TOOL, Extent::InTurn);
 }
 
 fn ns_unshare(user: User) {
@@ -84,22 +101,35 @@ fn mini_init(user: User) {
 }
 
 fn fs_pivot(user: User) {
-    if !whole() {
+    try_pivot(user, "ns-unshare -- fs-pivot {root} --", ONE_TOOL, Extent::Whole);
+}
+
+fn fs_pivot_with_everything(user: User) {
+    if !is_whole() {
         return;
     }
-    let root = Rootfs::new(user).expect("a root");
-    try_in(user, &format!("ns-unshare -- fs-pivot {root} --"), "/bin/probe");
+    let scratch = Scratch::new(user);
+    let data = scratch.folder("data", user);
+    let line = format!(
+        "ns-unshare -- fs-pivot --ephemeral --etc-hosts --machine-id --ro-bind {0}:/mnt/new \
+         --bind {0}:/var --tmpfs /home:size=1M,mode=700 --mqueue /queues --dev-node /dev/fuse \
+         --copy-up /etc/passwd:/etc/passwd --mask /etc/group --read-only-path /etc --chdir /home \
+         {{root}} --",
+        data.display()
+    );
+    try_pivot(user, &line, ONE_TOOL, Extent::InTurn);
 }
 
 fn cg_enter(user: User) {
+    drop(need!(Cell::with(user, "pids")));
     try_chain(user, "cg-enter --pids-max 50 --");
 }
 
 fn the_whole_chain(user: User) {
-    drop(need!(catena_tests::cell::Cell::new(user)));
-    let root = Rootfs::new(user).expect("a root");
-    let chain = "cg-enter --pids-max 50 -- ns-unshare -- fs-pivot";
-    try_in(user, &format!("{chain} {root} -- priv-drop -- mini-init --"), "/bin/probe");
+    drop(need!(Cell::with(user, "pids")));
+    let chain = "cg-enter --pids-max 50 -- ns-unshare --hostname web -- fs-pivot {root} -- \
+                 priv-drop -- mini-init --";
+    try_pivot(user, chain, Extent::Reduced { of_each: 4 }, Extent::InTurn);
 }
 
 fn a_chain_that_falls_back_is_found_out(user: User) {
@@ -111,7 +141,7 @@ fn a_chain_that_falls_back_is_found_out(user: User) {
     std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("chmod");
     let app = toolbox::probe().display().to_string();
     let line = script.display().to_string();
-    let tally = Subject { user, line, app }.try_all(Extent::Reduced);
+    let tally = Subject { user, line, app }.try_all(ONE_TOOL);
     let found = tally.wrong.iter().filter(|line| line.contains("FAIL-OPEN")).count();
     assert!(found > 5, "{found} of {} injections: {:?}", tally.injected, tally.wrong);
 }

@@ -212,6 +212,9 @@ fn a_stage_that_fails(user: User) {
 const RELAYS: &str = "python3 -c 'import subprocess, sys; \
                       sys.exit(subprocess.run(sys.argv[1:], input=sys.stdin.buffer.read()).returncode)'";
 
+const CLOSES: &str =
+    "python3 -c 'import os, time; os.read(0, 9); os.close(0); time.sleep(0.1); os.close(1)'";
+
 fn a_stage_that_fails_behind_others(user: User) {
     for line in [
         "(ns-unshare --none) | mini-init",
@@ -224,6 +227,9 @@ fn a_stage_that_fails_behind_others(user: User) {
         "ns-unshare --none | (mini-init APP)",
         "ns-unshare --none | cat | mini-init",
         "ns-unshare --none | cat | cat | env mini-init",
+        // As cat(1) does for a moment at its end.
+        &format!("ns-unshare --none | {CLOSES} | mini-init"),
+        &format!("ns-unshare --none | cat | {CLOSES} | cat | mini-init"),
         &format!("ns-unshare --none | {RELAYS} mini-init"),
     ] {
         refused_in_each(user, line);

@@ -107,8 +107,10 @@ impl<'a> Owner<'a> {
         for (index, byte) in short.iter().enumerate() {
             let named = |arg: &&Arg| arg.get_short() == Some(char::from(*byte));
             let Some(arg) = command.get_arguments().find(named) else { return Owner::Unknown };
-            if arg.get_action().takes_values() {
-                let begins = 1 + index + 1;
+            let begins = 1 + index + 1;
+            let equals = bytes.get(begins) == Some(&b'=');
+            if arg.get_action().takes_values() && (equals || !arg.is_require_equals_set()) {
+                let begins = begins + usize::from(equals);
                 return Owner::Option { arg, attached: (begins < bytes.len()).then_some(begins) };
             }
             found = Owner::Option { arg, attached: None };
@@ -181,6 +183,8 @@ mod tests {
         bind: Vec<String>,
         #[arg(long)]
         overlay: Option<String>,
+        #[arg(short = 'n', long, num_args = 0..=1, require_equals = true)]
+        net: Option<Option<String>>,
         #[arg(long)]
         plan: Option<String>,
         #[arg(long)]
@@ -193,6 +197,7 @@ mod tests {
         let paths = [
             ("bind", PathForm::BeforeColon),
             ("overlay", PathForm::ColonList),
+            ("net", PathForm::Whole),
             ("root", PathForm::Whole),
         ];
         let command = <Args as clap::CommandFactory>::command();
@@ -220,6 +225,14 @@ mod tests {
                 "/here/l:/m",
                 "/here/./r"
             ]
+        );
+    }
+
+    #[test]
+    fn a_value_that_needs_an_equals_sign_is_never_the_next_word() {
+        assert_eq!(
+            rewritten(&["--net", "-nm", "-n=x", "--net=y", "r"]),
+            ["--net", "-nm", "-n=/here/x", "--net=/here/y", "/here/r"]
         );
     }
 

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use chain::procfs::Procfs;
-use chain::{Error, Result, ResultExt};
+use chain::{Errno, Error, Result, ResultExt};
 use rustix::fs::{FileType, OFlags, Stat, fstat, major, minor};
 use rustix::mount::MountAttrFlags;
 
@@ -63,8 +63,9 @@ pub fn terminal(procfs: &Procfs) -> Result<Option<OwnedFd>> {
     if !is_device || !PSEUDOTERMINALS.contains(&major(own.st_rdev)) {
         return Ok(None);
     }
-    let Ok((node, stat)) = open_node(&path_of(procfs, stdin())?) else {
-        return Ok(None);
+    let (node, stat) = match open_node(&path_of(procfs, stdin())?) {
+        Err(error) if error.errno() == Some(Errno::ENOENT) => return Ok(None),
+        found => found?,
     };
     let same = (stat.st_dev, stat.st_ino, stat.st_rdev) == (own.st_dev, own.st_ino, own.st_rdev);
     Ok(same.then_some(node))

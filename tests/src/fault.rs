@@ -25,9 +25,14 @@ pub struct Subject {
 /// How many faults are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// The last of each system call, with one error.
-    Reduced,
-    /// Every one, with every error.
+    /// Some of each system call, each with one of the errors.
+    Reduced {
+        /// At most so many of one call: the first, the last, some between.
+        of_each: usize,
+    },
+    /// Each occurrence with one of the errors in turn, the first and the last with all of them.
+    InTurn,
+    /// Each occurrence with every error.
     Whole,
 }
 
@@ -49,6 +54,10 @@ const ERRORS: [&str; 4] = ["EPERM", "ENOSYS", "ENOMEM", "EINTR"];
 /// would leave it open.
 const NEVER_FAIL: [&str; 4] = ["close", "exit", "exit_group", "rt_sigreturn"];
 
+/// How strace tells of abort(3), and of what the C library does where it can't even call that: so
+/// a program ends whose runtime can't start.
+const ABORTED: [&str; 2] = ["--- SIGABRT ", "--- SIGSEGV "];
+
 /// One system call of one process to fail.
 #[derive(Clone, Debug)]
 struct Fault<'a> {
@@ -68,8 +77,8 @@ impl Subject {
         let calls = self.calls(&read(&log));
         assert!(calls.len() > 5, "strace saw little: {calls:?}");
         let mut tally = Tally::default();
-        for (call, &count) in &calls {
-            for fault in faults(call, count, extent) {
+        for (index, (call, &count)) in calls.iter().enumerate() {
+            for fault in faults(call, index, count, extent) {
                 self.try_one(&fault, &log, &normal, &mut tally);
             }
         }
@@ -77,12 +86,12 @@ impl Subject {
     }
 
     fn under_strace(&self, options: &[&str], log: &Path) -> Chain {
-        let chain = Chain::new(self.user, "strace -f -qq -s 256 -e signal=SIGABRT -o")
+        let chain = Chain::new(self.user, "strace -f -qq -s 256 -e signal=SIGABRT,SIGSEGV -o")
             .arg(log)
             .args(options);
         // Something that hangs is a fault of its own, found by the deadline.
         chain
-            .deadline(Duration::from_secs(10))
+            .deadline(Duration::from_secs(30))
             .args(self.line.split_whitespace())
             .args([&self.app, "steadily"])
     }
@@ -92,11 +101,21 @@ impl Subject {
         let inject = format!("inject={call}:error={error}:when={when}");
         let trace = format!("trace={call},execve,execveat");
         let _ = std::fs::remove_file(log);
-        let run = || self.under_strace(&["-e", &trace, "-e", &inject], log).run();
+        let mut has_aborted = false;
+        let run = || {
+            let mut running = self.under_strace(&["-e", &trace, "-e", &inject], log).start();
+            running.wait_until_over_or("the end of the chain", |_| {
+                let log = read(log);
+                has_aborted = ABORTED.iter().any(|signal| log.contains(signal));
+                has_aborted
+            });
+            // The kernel lets no PID 1 end by its own abort(3) as long as it is traced: there is no
+            // end to wait for, and no app any more.
+            (!has_aborted).then(|| running.finish())
+        };
         let outcome = match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(outcome) => outcome,
-            // The kernel lets no PID 1 end by its own abort(3) as long as it is traced.
-            Err(_) if read(log).contains("--- SIGABRT ") => {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => {
                 tally.injected += 1;
                 return;
             }
@@ -176,14 +195,21 @@ impl Subject {
     }
 }
 
-/// The faults for one call.
-fn faults(call: &str, count: usize, extent: Extent) -> Vec<Fault<'_>> {
+/// The faults for one call, which is the `index`-th and made `count` times.
+fn faults(call: &str, index: usize, count: usize, extent: Extent) -> Vec<Fault<'_>> {
+    let all = |when: usize| ERRORS.map(|error| Fault { call, error, when });
+    let one = |when: usize| Fault { call, error: ERRORS[(index + when) % ERRORS.len()], when };
     match extent {
-        Extent::Reduced => vec![Fault { call, error: "EPERM", when: count }],
-        Extent::Whole => ERRORS
-            .into_iter()
-            .flat_map(|error| (1..=count).map(move |when| Fault { call, error, when }))
-            .collect(),
+        Extent::Reduced { of_each } => {
+            let tried = count.min(of_each);
+            (0..tried).map(|nth| one(count - nth * (count - 1) / (tried - 1).max(1))).collect()
+        }
+        Extent::InTurn => {
+            let edges = BTreeSet::from([1, count]);
+            let between = (2..count).map(one);
+            edges.into_iter().flat_map(all).chain(between).collect()
+        }
+        Extent::Whole => (1..=count).flat_map(all).collect(),
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Seen {
     pub interfaces: BTreeMap<String, bool>,
     /// The lines of /proc/self/cgroup.
     pub cgroups: Vec<String>,
+    /// Its cgroup's limit of processes; empty where the cgroup can't be seen.
+    pub pids_max: String,
     /// All processes in /proc: number and name.
     pub processes: BTreeMap<i32, String>,
     /// The signal sent when the parent dies; 0 for none.

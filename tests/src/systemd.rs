@@ -21,38 +21,62 @@ pub struct Systemd {
 }
 
 impl Systemd {
-    /// Boots a host, or says why that can't be done here.
+    /// Boots a host with this machine's own system, or says why that can't be done here.
     pub fn boot() -> Result<Systemd, String> {
-        Systemd::ask_for()?;
-        let line = "cg-enter -- ns-unshare --share=user -- fs-pivot --ephemeral --no-defaults / --";
-        Systemd::wait_for_boot(to_host(Chain::new(User::Root, line)))
+        Systemd::boot_from("/", &[])
+    }
+
+    /// Boots a host with the Debian tree at `root`; each of `binds` is `SRC:DST`, shown in it.
+    pub fn boot_from(root: impl AsRef<OsStr>, binds: &[String]) -> Result<Systemd, String> {
+        let line = "cg-enter -- ns-unshare --share=user --";
+        Systemd::boot_below(Chain::new(User::Root, line), root.as_ref(), binds)
     }
 
     /// As [`Systemd::boot`], its root cgroup having no process but its own: it can give `option`'s
     /// controller, which must be in cgroup v2, to the cgroups below. (Otherwise the monitors of its
     /// chain are in the way.)
     pub fn boot_with(controller: &str, option: &str) -> Result<Systemd, String> {
-        Systemd::ask_for()?;
         let cell = Rc::new(Cell::with_v2(User::Root, controller)?);
         let make = Chain::new(User::Root, &format!("cg-enter --name host {option} -- true"));
         make.in_cell(&cell).run().expect(0, "", "");
         let line = format!(
             "cg-enter -- ns-unshare --mount-proc --share=user --share=cgroup -- \
-             cg-enter --parent {} --name host -- \
-             ns-unshare -C -- fs-pivot --ephemeral --no-defaults / --",
+             cg-enter --parent {} --name host -- ns-unshare -C --",
             cell.path_v2().display()
         );
-        Systemd::wait_for_boot(to_host(Chain::new(User::Root, &line)).in_cell(&cell))
+        Systemd::boot_below(Chain::new(User::Root, &line).in_cell(&cell), "/".as_ref(), &[])
     }
 
-    /// Boots it as the app of a container.
-    pub fn in_container(user: User) -> Result<Systemd, String> {
+    fn boot_below(chain: Chain, root: &OsStr, binds: &[String]) -> Result<Systemd, String> {
+        Systemd::ask_for()?;
+        let shown = [
+            format!("{}:/usr/local/lib/catena", toolbox::folder().display()),
+            format!("{}:/usr/local/share/catena", folder("../examples/systemd").display()),
+        ];
+        let chain = chain.args(["fs-pivot", "--ephemeral", "--no-defaults"]);
+        let chain =
+            shown.iter().chain(binds).fold(chain, |chain, bind| chain.arg("--ro-bind").arg(bind));
+        // As text: the checkout has no path in there.
+        let script = fs::read_to_string(folder("systemd/host")).expect("read");
+        Systemd::wait_for_boot(chain.arg(root).args(["--", "sh", "-c"]).arg(script))
+    }
+
+    /// Boots a system as the app of a container of `user`'s. `root` are the options of fs-pivot and
+    /// its ROOT; `words` stand on the command line, after the variables among them: systemd takes it
+    /// for the kernel's there (kernel-command-line(7)).
+    pub fn in_container(user: User, root: &str, words: &str) -> Result<Systemd, String> {
         Systemd::ask_for()?;
         user.can_isolate()?;
-        // As text: the checkout may lie below a folder that is new inside.
-        let script = std::fs::read_to_string(folder("systemd/container")).expect("read");
-        let line = "cg-enter -- ns-unshare -- fs-pivot --ephemeral / -- env container=catena sh -c";
-        Systemd::wait_for_boot(Chain::new(user, line).arg(script))
+        // A map that is not whole is what systemd knows a user namespace by.
+        let map = match user {
+            User::Root => "--map-users 0:0:65536 --map-groups 0:0:65536",
+            User::Ordinary => "--map-root",
+        };
+        let line = format!(
+            "cg-enter -- ns-unshare --stop-signal RTMIN+3 {map} -- fs-pivot --cgroup rw {root} -- \
+             ns-unshare --mount --propagation shared -- priv-drop --caps all,-SYS_RAWIO -- env container=catena {words}"
+        );
+        Systemd::wait_for_boot(Chain::new(user, &line))
     }
 
     fn ask_for() -> Result<(), String> {
@@ -184,11 +208,11 @@ impl Systemd {
         assert!(told.expect("run kill").success());
         self.chain.finish()
     }
-}
 
-/// What makes a host of a set of namespaces.
-fn to_host(chain: Chain) -> Chain {
-    chain.arg(folder("systemd/host")).arg(toolbox::folder()).arg(folder("../examples/systemd"))
+    /// The chain, once the rest is to be seen from outside.
+    pub fn into_chain(self) -> Running {
+        self.chain
+    }
 }
 
 /// A folder or file of the tests' sources.

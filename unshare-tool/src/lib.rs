@@ -2,25 +2,33 @@
 
 #![forbid(unsafe_code)]
 
+mod explain;
 mod loopback;
 mod maps;
 mod namespaces;
 pub mod ns_enter;
 mod outsider;
+mod pin;
 mod range;
+mod reboot;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
+use chain::monitor::Rewrite;
 use chain::procfs::Procfs;
 use chain::signal::Signal;
-use chain::{Error, Fork, LinkArgs, Next, Result, ResultExt, Role, namespace};
+use chain::{
+    Error, Explanation, Fork, LinkArgs, Monitor, Next, PathForm, Result, ResultExt, Role, namespace,
+};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 
 use maps::{MapArgs, Maps};
 use namespaces::{Kind, Kinds};
+use pin::Pin;
 
 /// Create namespaces, all but time unless some are named, and run COMMAND in them
 #[derive(Debug, clap::Parser)]
@@ -32,18 +40,18 @@ pub struct NsUnshare {
     /// New PID namespace: COMMAND is its PID 1
     #[arg(short = 'p', long)]
     pid: bool,
-    /// New network namespace, with nothing but a loopback interface
-    #[arg(short = 'n', long)]
-    net: bool,
-    /// New UTS namespace (host name)
-    #[arg(short = 'u', long)]
-    uts: bool,
-    /// New IPC namespace
-    #[arg(short = 'i', long)]
-    ipc: bool,
-    /// New cgroup namespace
-    #[arg(short = 'C', long)]
-    cgroup: bool,
+    /// New network namespace, with nothing but a loopback interface; pinned at FILE so that others can enter it: the one that is pinned there already, if any
+    #[arg(short = 'n', long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    net: Option<Option<PathBuf>>,
+    /// New UTS namespace (host name); at FILE, as for --net
+    #[arg(short = 'u', long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    uts: Option<Option<PathBuf>>,
+    /// New IPC namespace; at FILE, as for --net
+    #[arg(short = 'i', long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    ipc: Option<Option<PathBuf>>,
+    /// New cgroup namespace; at FILE, as for --net
+    #[arg(short = 'C', long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    cgroup: Option<Option<PathBuf>>,
     /// New user namespace
     #[arg(short = 'U', long)]
     user: bool,
@@ -77,6 +85,10 @@ pub struct NsUnshare {
     #[arg(long, value_name = "SIGNAL", default_value = "KILL")]
     kill_signal: Signal,
 
+    /// What COMMAND gets in place of SIGTERM: RTMIN+3 is how systemd as COMMAND is told to halt
+    #[arg(long, value_name = "SIGNAL")]
+    stop_signal: Option<Signal>,
+
     #[command(flatten)]
     link: LinkArgs,
 }
@@ -95,13 +107,32 @@ enum Propagation {
 }
 
 impl chain::Tool for NsUnshare {
+    const PATHS: &'static [(&'static str, PathForm)] = &[
+        ("net", PathForm::Whole),
+        ("uts", PathForm::Whole),
+        ("ipc", PathForm::Whole),
+        ("cgroup", PathForm::Whole),
+    ];
+
     fn link(&self) -> &LinkArgs {
         &self.link
     }
 
-    fn run(self, next: Next) -> Result<Infallible> {
+    fn explain(&self, to: &mut Explanation) -> Result<()> {
         let kinds = self.kinds()?;
+        let known = kinds.has(Kind::User) && !to.is_changed(chain::explain::IDS);
+        let maps = known.then(|| self.maps.resolve(&Procfs::open()?)).transpose()?;
+        self.say(&kinds, maps.as_ref(), to);
+        Ok(())
+    }
+
+    fn run(self, next: Next) -> Result<Infallible> {
+        let mut kinds = self.kinds()?;
         let procfs = Procfs::open()?;
+        let pins = self.pins()?;
+        // Before the new user namespace, in which this process has no power over them.
+        pins.iter().try_for_each(Pin::enter)?;
+        pins.iter().filter(|pin| pin.is_there()).for_each(|pin| kinds.remove(pin.kind()));
         let maps = kinds.has(Kind::User).then(|| self.maps.resolve(&procfs)).transpose()?;
         let next = if kinds.has(Kind::Pid) {
             let how = Fork {
@@ -109,16 +140,16 @@ impl chain::Tool for NsUnshare {
                 death_signal: self.kill_signal,
                 ..Fork::default()
             };
-            let write_maps = |pid: i32| match &maps {
-                Some(maps) => write_maps_of(maps, &procfs, pid),
-                None => Ok(()),
+            let from_outside = |pid: i32| {
+                maps.as_ref().map_or(Ok(()), |maps| write_maps_of(maps, &procfs, pid))?;
+                pins.iter().try_for_each(|pin| pin.hold(&procfs, &pid.to_string()))
             };
-            match next.fork(&how, write_maps).map_err(|error| kinds.explain(error))? {
+            match next.fork(&how, from_outside).map_err(|error| kinds.explain(error))? {
                 Role::Child(next) => next,
-                Role::Monitor(monitor) => return monitor.run(|_| Ok(())),
+                Role::Monitor(monitor) => return self.watch(monitor),
             }
         } else {
-            enter(&kinds, maps.as_ref(), &procfs)?;
+            enter(&kinds, maps.as_ref(), &pins, &procfs)?;
             next
         };
         self.furnish(&kinds, maps.as_ref(), next)?.exec()
@@ -130,10 +161,10 @@ impl NsUnshare {
         let asked = [
             (self.mount, Kind::Mount),
             (self.pid, Kind::Pid),
-            (self.net, Kind::Net),
-            (self.uts, Kind::Uts),
-            (self.ipc, Kind::Ipc),
-            (self.cgroup, Kind::Cgroup),
+            (self.net.is_some(), Kind::Net),
+            (self.uts.is_some(), Kind::Uts),
+            (self.ipc.is_some(), Kind::Ipc),
+            (self.cgroup.is_some(), Kind::Cgroup),
             (self.user, Kind::User),
             (self.time, Kind::Time),
         ];
@@ -153,7 +184,43 @@ impl NsUnshare {
         if self.mount_proc && !kinds.has(Kind::Pid) {
             return needs("--mount-proc", "pid");
         }
-        Ok(kinds)
+        if self.stop_signal.is_some() && !kinds.has(Kind::Pid) {
+            return needs("--stop-signal", "pid");
+        }
+        match self.files().find(|(kind, _)| self.share.contains(kind)) {
+            Some((_, file)) => {
+                Err(Error::new("--share contradicts the file of a namespace").object(file))
+            }
+            None => Ok(kinds),
+        }
+    }
+
+    /// The files that namespaces are or will be pinned at.
+    fn files(&self) -> impl Iterator<Item = (Kind, &PathBuf)> {
+        let named = [
+            (&self.net, Kind::Net),
+            (&self.uts, Kind::Uts),
+            (&self.ipc, Kind::Ipc),
+            (&self.cgroup, Kind::Cgroup),
+        ];
+        named
+            .into_iter()
+            .filter_map(|(option, kind)| option.as_ref()?.as_ref().map(|file| (kind, file)))
+    }
+
+    fn pins(&self) -> Result<Vec<Pin>> {
+        self.files().map(|(kind, file)| Pin::open(kind, file)).collect()
+    }
+
+    /// The monitor's part, until PID 1 of the new namespace has ended.
+    fn watch(&self, mut monitor: Monitor) -> Result<Infallible> {
+        if let Some(signal) = self.stop_signal {
+            let mut rewrite = Rewrite::default();
+            rewrite.set(Signal::TERM, Some(signal));
+            monitor.rewrite(rewrite);
+        }
+        let status = monitor.wait(&mut [])?;
+        monitor.finish(reboot::seen_outside(status))
     }
 
     /// What is done inside, before the next link.
@@ -184,6 +251,17 @@ impl NsUnshare {
 }
 
 impl Propagation {
+    fn meaning(self) -> &'static str {
+        match self {
+            Propagation::Private => "makes every mount private: mounts pass in no direction",
+            Propagation::Slave => {
+                "makes every mount a slave: later mounts of the host appear inside"
+            }
+            Propagation::Shared => "makes every mount shared: later mounts appear on both sides",
+            Propagation::Unchanged => "leaves the propagation of mounts as the host has it",
+        }
+    }
+
     fn set(self) -> Result<()> {
         let flag = match self {
             Propagation::Private => MsFlags::MS_PRIVATE,
@@ -219,19 +297,22 @@ fn write_maps_of(maps: &Maps, procfs: &Procfs, pid: i32) -> Result<()> {
 }
 
 /// Enters the namespaces without a fork.
-fn enter(kinds: &Kinds, maps: Option<&Maps>, procfs: &Procfs) -> Result<()> {
+fn enter(kinds: &Kinds, maps: Option<&Maps>, pins: &[Pin], procfs: &Procfs) -> Result<()> {
     let unshare = || {
         let flags = CloneFlags::from_bits_retain(kinds.flags() as i32);
         unshare(flags).or_fail("can't create namespaces").map_err(|error| kinds.explain(error))
     };
     let own = procfs.own_id()?;
-    match maps {
-        Some(maps) if maps.need_outsider() => outsider::run(unshare, || maps.write(procfs, &own))?,
-        Some(maps) => {
-            unshare()?;
-            maps.write(procfs, &own)?;
-        }
-        None => unshare()?,
+    let is_pinned = pins.iter().any(|pin| !pin.is_there());
+    let write_maps = || maps.map_or(Ok(()), |maps| maps.write(procfs, &own));
+    if is_pinned || maps.is_some_and(Maps::need_outsider) {
+        outsider::run(unshare, || {
+            write_maps()?;
+            pins.iter().try_for_each(|pin| pin.hold(procfs, &own))
+        })?;
+    } else {
+        unshare()?;
+        write_maps()?;
     }
     if kinds.has(Kind::Time) {
         // unshare(2) puts only children into it.

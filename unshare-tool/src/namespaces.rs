@@ -85,6 +85,16 @@ impl Kinds {
         self.0.contains(&kind)
     }
 
+    /// All of them, in the order of the options.
+    pub fn iter(&self) -> impl Iterator<Item = Kind> {
+        self.0.iter().copied()
+    }
+
+    /// Makes no new one of `kind`.
+    pub fn remove(&mut self, kind: Kind) {
+        self.0.retain(|other| *other != kind);
+    }
+
     /// The flags for clone(2).
     pub fn flags(&self) -> u64 {
         self.0.iter().fold(0, |flags, kind| flags | kind.flag())

@@ -79,10 +79,25 @@ fn access_mode(pid: u32, fd: &OsStr) -> Option<i32> {
     Some(i32::from_str_radix(octal.trim(), 8).ok()? & libc::O_ACCMODE)
 }
 
-/// Whether descriptor 0 of process `pid` is a pipe, with a name or without.
-pub fn reads_a_pipe(pid: u32) -> bool {
+/// What a process has as its standard input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A pipe, with a name or without, as /proc/PID/fd calls it.
+    Pipe(OsString),
+    /// Anything else.
+    Other,
+    /// Nothing, or the process no longer shows it.
+    Closed,
+}
+
+/// What descriptor 0 of process `pid` is.
+pub fn input_of(pid: u32) -> Input {
     use std::os::unix::fs::FileTypeExt;
-    std::fs::metadata(format!("/proc/{pid}/fd/0")).is_ok_and(|file| file.file_type().is_fifo())
+    match std::fs::metadata(format!("/proc/{pid}/fd/0")) {
+        Ok(file) if !file.file_type().is_fifo() => Input::Other,
+        Ok(_) => link_of(pid, 0).map_or(Input::Closed, Input::Pipe),
+        Err(_) => Input::Closed,
+    }
 }
 
 /// Whether process `pid` descends from process `forebear`.

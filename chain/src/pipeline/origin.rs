@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use crate::pipeline::holders::{self, Holder};
+use crate::pipeline::holders::{self, Holder, Input};
 use crate::pipeline::process::{self, Kind};
 
 /// How many programs between a filter of ours and this one are looked through.
@@ -88,12 +88,18 @@ fn is_wrapper(pid: u32, all: &[Holder]) -> bool {
 }
 
 /// What program `pid` reads, and so may hand on, by however many others, as jq(1), tee(1) and
-/// cat(1) do. With `strict`, a pipe of its own that nobody writes to may be a dead stage's.
+/// cat(1) do. With `strict`, a pipe of its own that nobody writes to, or one that it has closed, may be
+/// a dead stage's.
 fn relay(pid: u32, candidates: &[u32], strict: bool, depth: usize) -> Origin {
-    let Some(link) = holders::link_of(pid, 0).filter(|_| holders::reads_a_pipe(pid)) else {
+    let link = match holders::input_of(pid) {
+        Input::Pipe(link) => link,
+        Input::Other if process::kind_of(pid) == Kind::Foreign => return Origin::Stranger,
+        // cat(1) closes its standard input before its output.
+        Input::Closed if !strict && process::kind_of(pid) == Kind::Foreign => {
+            return Origin::Stranger;
+        }
         // One that is about to end no longer shows what it has read.
-        let shown = process::kind_of(pid) == Kind::Foreign;
-        return if shown { Origin::Stranger } else { Origin::MayBeStage };
+        Input::Other | Input::Closed => return Origin::MayBeStage,
     };
     let mut found = holders::holders(candidates, &link);
     found.retain(|holder| holder.pid != pid && (holder.writes || is_filter_of(holder, &link)));

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FileType, fstat};
 
 use crate::error::{Error, Result, ResultExt};
+use crate::pipeline::holders::{self, Input};
 use crate::pipeline::origin::{self, Origin, Origins};
+use crate::pipeline::peek;
 use crate::pipeline::process::{self, Kind};
-use crate::pipeline::{holders, peek};
 use crate::plan;
 use crate::sys;
 use crate::tool::print_warning;
@@ -175,11 +176,11 @@ impl Search {
         let mut link = self.link.clone();
         let mut reader = std::process::id();
         while let Some(parent) = process::parent_of(reader) {
-            let above = holders::link_of(parent, 0);
-            if above.as_ref() != Some(&link) {
-                match above.filter(|_| holders::reads_a_pipe(parent)) {
+            let above = holders::input_of(parent);
+            if above != Input::Pipe(link.clone()) {
+                match above {
                     // It relays its own input to the tool that it runs.
-                    Some(above) if process::names_a_tool(parent) => link = above,
+                    Input::Pipe(above) if process::names_a_tool(parent) => link = above,
                     _ => return process::is_shell(parent),
                 }
             } else if process::is_shell(parent) && !process::is_fresh_copy(parent) {

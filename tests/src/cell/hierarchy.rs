@@ -14,7 +14,7 @@ pub(super) struct Hierarchy {
     /// Its controllers, for version 1; none for version 2, where they depend on the cgroup.
     pub(super) v1: Option<Vec<String>>,
     /// The harness's own cgroup in it.
-    own: PathBuf,
+    pub(super) own: PathBuf,
     /// Where it is mounted.
     pub(super) mount: PathBuf,
 }
@@ -49,11 +49,14 @@ pub(super) fn in_v1(controller: &str) -> &str {
 /// The hierarchies that are mounted: version 2, and those of version 1 with controllers.
 pub(super) fn hierarchies() -> &'static [Hierarchy] {
     static FOUND: OnceLock<Vec<Hierarchy>> = OnceLock::new();
-    FOUND.get_or_init(|| {
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        own.lines().filter_map(|line| hierarchy(line, &mounts)).collect()
-    })
+    FOUND.get_or_init(find_hierarchies)
+}
+
+/// As [`hierarchies`], looked up anew.
+pub(super) fn find_hierarchies() -> Vec<Hierarchy> {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    own.lines().filter_map(|line| hierarchy(line, &mounts)).collect()
 }
 
 /// The hierarchy of one line of /proc/self/cgroup, if it has controllers and is mounted.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use self::hierarchy::{Hierarchy, hierarchies, in_v1};
+use self::hierarchy::{Hierarchy, find_hierarchies, hierarchies, in_v1};
 use crate::{User, scratch, sys};
 
 mod hierarchy;
@@ -246,6 +246,20 @@ pub fn mode() -> &'static str {
         (false, true) => "v2",
         (false, false) => "none",
     }
+}
+
+/// The limit of `controller` that holds for this process, as far as its cgroup can be seen: from
+/// the file `v2`, or from `v1` where the controller lives in a hierarchy of version 1.
+pub fn own_limit(controller: &str, v2: &str, v1: &str) -> String {
+    let read = |hierarchy: &Hierarchy| {
+        let file = match &hierarchy.v1 {
+            Some(names) => names.iter().any(|name| name == controller).then_some(v1)?,
+            None => v2,
+        };
+        fs::read_to_string(hierarchy.own.join(file)).ok()
+    };
+    // The app may look before a fault, and after it: nothing is remembered.
+    find_hierarchies().iter().find_map(read).unwrap_or_default().trim_end().to_owned()
 }
 
 /// A new cpuset of version 1 is empty, and takes no process.

@@ -54,6 +54,7 @@ pub fn around(descriptors: Vec<Descriptor>) -> Seen {
         hostname: unistd::gethostname().map(|name| escaped(&name)).unwrap_or_default(),
         interfaces: interfaces(),
         cgroups: text("/proc/self/cgroup").lines().map(str::to_owned).collect(),
+        pids_max: catena_tests::cell::own_limit("pids", "pids.max", "pids.max"),
         processes: processes(),
         death_signal: death_signal(),
         oom_score_adj: line("/proc/self/oom_score_adj"),

@@ -37,14 +37,6 @@ fn the_test_machine_has_every_controller(user: User) {
     }
 }
 
-/// The number that the probe says at the end of this chain.
-#[track_caller]
-fn measured(user: User, line: &str) -> u64 {
-    let outcome = Chain::new(user, line).run();
-    outcome.expect(0, like("*\n"), "");
-    outcome.stdout.trim().parse().expect("a number")
-}
-
 /// What two probes could do at the same time on one CPU, each below its own cg-enter: milliseconds
 /// of CPU time, or blocks read from a disk.
 #[track_caller]
@@ -68,11 +60,9 @@ fn side_by_side(user: User, cell: &Rc<Cell>, options: [&str; 2], disk: &str) -> 
 }
 
 fn cpu_time_is_limited(user: User) {
-    need!(Cell::with(user, "cpu"));
-    let limited = measured(user, "cg-enter --cpu-max 0.05 -- {probe} spin 1000");
-    let free = measured(user, "{probe} spin 1000");
-    // Others may leave little of a CPU to either.
-    assert!(limited * 2 < free, "{limited}% with the limit, {free}% without");
+    let cell = Rc::new(need!(Cell::with(user, "cpu")));
+    let [limited, free] = side_by_side(user, &cell, ["--cpu-max 0.05", ""], "");
+    assert!(limited * 2 < free, "{limited} ms with the limit, {free} ms without");
 }
 
 fn cpu_time_is_shared_by_weight(user: User) {

@@ -60,7 +60,7 @@ deb: ## make a Debian package in dist/
 
 test: ## run the tests; what they miss on this machine is named, and skipped
 	@tests/needs
-	$(CARGO) build --workspace
+	$(MAKE) weakened
 	$(CARGO) test --workspace --no-fail-fast
 
 test-vm: ## run the tests on another kernel, with all cgroup v2 controllers: make test-vm TESTS="cg_enter exit_codes"

@@ -14,7 +14,7 @@ pub(super) struct Hierarchy {
     /// Its controllers, for version 1; none for version 2, where they depend on the cgroup.
     pub(super) v1: Option<Vec<String>>,
     /// The harness's own cgroup in it.
-    pub(super) own: PathBuf,
+    own: PathBuf,
     /// Where it is mounted.
     pub(super) mount: PathBuf,
 }
@@ -27,6 +27,15 @@ impl Hierarchy {
         let has = |wanted: &str| names.iter().any(|name| name == wanted);
         let is_base = || has("freezer") && hierarchies().iter().all(|found| found.v1.is_some());
         CONTROLLERS.into_iter().any(has) || controller.is_some_and(|c| has(in_v1(c))) || is_base()
+    }
+
+    /// What `controller` says of this process's cgroup, in the file `v2` or, in version 1, `v1`.
+    pub(super) fn own_file(&self, controller: &str, v2: &str, v1: &str) -> Option<String> {
+        let file = match &self.v1 {
+            Some(names) => names.iter().any(|name| name == controller).then_some(v1)?,
+            None => v2,
+        };
+        fs::read_to_string(self.own.join(file)).ok()
     }
 
     /// Below which cgroup cells are made.
@@ -52,7 +61,7 @@ pub(super) fn hierarchies() -> &'static [Hierarchy] {
     FOUND.get_or_init(find_hierarchies)
 }
 
-/// As [`hierarchies`], looked up anew.
+/// [`hierarchies`] as they are now.
 pub(super) fn find_hierarchies() -> Vec<Hierarchy> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

@@ -251,13 +251,7 @@ pub fn mode() -> &'static str {
 /// The limit of `controller` that holds for this process, as far as its cgroup can be seen: from
 /// the file `v2`, or from `v1` where the controller lives in a hierarchy of version 1.
 pub fn own_limit(controller: &str, v2: &str, v1: &str) -> String {
-    let read = |hierarchy: &Hierarchy| {
-        let file = match &hierarchy.v1 {
-            Some(names) => names.iter().any(|name| name == controller).then_some(v1)?,
-            None => v2,
-        };
-        fs::read_to_string(hierarchy.own.join(file)).ok()
-    };
+    let read = |hierarchy: &Hierarchy| hierarchy.own_file(controller, v2, v1);
     // The app may look before a fault, and after it: nothing is remembered.
     find_hierarchies().iter().find_map(read).unwrap_or_default().trim_end().to_owned()
 }

@@ -3,10 +3,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use chain::{Errno, Error, Result, ResultExt};
+use chain::{Errno, Error, Result, ResultExt, resolve};
 use rustix::fs::{
     AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, chownat, flock, fstat,
-    mkdirat, openat, openat2, statat, unlinkat,
+    mkdirat, openat, statat, unlinkat,
 };
 use rustix::process::{Gid, Uid};
 
@@ -50,11 +50,9 @@ impl Group {
             true => self.path.clone(),
             false => self.path.join(way),
         };
-        let way = if way.as_os_str().is_empty() { Path::new(".") } else { way };
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let fd =
-            rustix::io::retry_on_intr(|| openat2(&self.fd, way, FOLDER, Mode::empty(), resolve))
-                .or_fail_on("can't open the cgroup", &path)?;
+        let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let fd = resolve::open(self.fd.as_fd(), way, FOLDER, how)
+            .or_fail_on("can't open the cgroup", &path)?;
         Ok(self.sibling(fd, path))
     }
 

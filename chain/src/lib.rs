@@ -49,6 +49,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod procfs;
 mod quote;
+pub mod resolve;
 mod search;
 pub mod signal;
 mod standard_io;

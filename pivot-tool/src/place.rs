@@ -47,7 +47,10 @@ fn open_with(
     flags: OFlags,
     how: ResolveFlags,
 ) -> rustix::io::Result<OwnedFd> {
-    resolve::open(root, path, flags, how | ResolveFlags::NO_MAGICLINKS)
+    let how = how | ResolveFlags::NO_MAGICLINKS;
+    #[cfg(feature = "weakened")]
+    let (path, how) = (path.strip_prefix("/").unwrap_or(path), how & ResolveFlags::empty());
+    resolve::open(root, path, flags, how)
 }
 
 /// Finds `path` in `root`. A link that leads nowhere (as /etc/resolv.conf does, where /run is

@@ -38,6 +38,7 @@ mod error;
 mod fork;
 mod forward;
 mod handover;
+mod hearing;
 pub mod help;
 mod job;
 pub mod leash;

@@ -37,6 +37,8 @@ pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
         ("deaf", []) => deaf(),
         ("hold", []) => hold(),
         ("signals", [count]) => signals(number(count)),
+        ("storm", [signals, orphans]) => load::storm(number(signals), number(orphans)),
+        ("siginfo", [count]) => crate::signals::tell(number(count)),
         ("write", [path, text]) => result(fs::write(path, text.as_encoded_bytes())),
         ("append", [path]) => result(OpenOptions::new().append(true).open(path).map(drop)),
         ("read", [path]) => result(fs::read(path).map(drop)),

@@ -11,6 +11,7 @@ mod attack;
 mod call;
 mod load;
 mod look;
+mod signals;
 
 use std::io::Write;
 

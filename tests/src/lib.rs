@@ -43,6 +43,7 @@ mod sys;
 pub mod systemd;
 pub mod terminal;
 pub mod toolbox;
+pub mod trees;
 pub mod user;
 
 pub use cell::Cell;

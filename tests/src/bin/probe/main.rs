@@ -12,6 +12,7 @@ mod call;
 mod load;
 mod look;
 mod signals;
+mod tree;
 
 use std::io::Write;
 

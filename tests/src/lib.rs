@@ -45,6 +45,7 @@ pub mod systemd;
 pub mod terminal;
 pub mod toolbox;
 pub mod tree;
+pub mod trees;
 pub mod user;
 
 pub use cell::Cell;

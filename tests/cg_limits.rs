@@ -1,20 +1,16 @@
-//! cg-enter: limits that are felt, delegation, what is said at the end, and what is refused.
+//! cg-enter: each limit is set or refused, delegation, and what is said at the end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use catena_tests::{Cell, Chain, Ended, Scratch, User, any, each_user, like, need};
-use nix::sys::signal::Signal;
+use catena_tests::{Cell, Chain, Ended, Scratch, User, each_user, here_or_elsewhere, like, need};
 use serde_json::Value;
 
 each_user![if can_make_cgroups;
-    the_test_machine_has_every_controller,
-    cpu_time_is_limited,
-    cpus_are_pinned,
-    disks_are_slowed_down,
-    huge_pages_are_limited,
-    all_die_together_when_memory_runs_out,
     every_limit_is_set,
+    every_limit_of_v2_is_set,
+    what_the_kernel_lacks_is_said,
+    unknown_resources_are_refused,
     what_v1_lacks_is_said,
     a_sub_tree_is_handed_on,
     the_end_is_reported,
@@ -37,104 +33,10 @@ fn cell(user: User) -> Rc<Cell> {
     Rc::new(Cell::new(user).expect("asked before"))
 }
 
-/// Whether `controller` can be tested here: the machine has it, and the harness's cells for an
-/// ordinary user have it too. Which machine has which is the first test's business.
-fn has(user: User, controller: &str) -> bool {
-    let v1 = if controller == "io" { "blkio" } else { controller };
-    let lives_in_v1 = std::fs::read_to_string("/proc/self/cgroup")
-        .is_ok_and(|text| text.lines().any(|line| line.contains(&format!(":{v1}:"))));
-    match lives_in_v1 {
-        true => user.is_root(),
-        false => Cell::with(user, controller).is_ok(),
-    }
-}
-
-fn the_test_machine_has_every_controller(user: User) {
-    if std::env::var_os("CATENA_VM").is_some() {
-        for controller in ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "misc"] {
-            assert!(Cell::with(user, controller).is_ok(), "{controller} is missing");
-            assert!(cell(user).is_v2(controller), "{controller} is not in v2");
-        }
-    }
-}
-
-/// The number that the probe says at the end of this chain.
-#[track_caller]
-fn measured(user: User, line: &str) -> u64 {
-    let outcome = Chain::new(user, line).run();
-    outcome.expect(0, like("*\n"), "");
-    outcome.stdout.trim().parse().expect("a number")
-}
-
-fn cpu_time_is_limited(user: User) {
-    need!(Cell::with(user, "cpu"));
-    let limited = measured(user, "cg-enter --cpu-max 0.05 -- {probe} spin 1000");
-    let free = measured(user, "{probe} spin 1000");
-    // Others may leave little of a CPU to either.
-    assert!(limited * 2 < free, "{limited}% with the limit, {free}% without");
-}
-
-fn cpus_are_pinned(user: User) {
-    if !has(user, "cpuset") {
-        return;
-    }
-    let pinned = Chain::new(user, "cg-enter --cpuset-cpus 0 --cpuset-mems 0 -- {probe}").see();
-    assert_eq!(pinned.processors, "0");
-    let free = Chain::new(user, "{probe}").see();
-    assert_ne!(free.processors, "0", "a machine of one CPU shows nothing");
-    let wrong = Chain::new(user, "cg-enter --cpuset-cpus 0,1023 -- {probe}").run();
-    wrong.expect(125, "", like("cg-enter: *cpuset.cpus*\n"));
-}
-
-fn disks_are_slowed_down(user: User) {
-    // Only root may read a disk past all files.
-    if !has(user, "io") || !user.is_root() {
-        return;
-    }
-    let disks = ["/dev/nullb0", "/dev/vda", "/dev/sda", "/dev/nvme0n1"];
-    let Some(disk) = disks.into_iter().find(|disk| std::fs::File::open(disk).is_ok()) else {
-        return;
-    };
-    let read = format!("{{probe}} read-direct {disk} 1048576");
-    let free = measured(user, &read);
-    let limited = measured(user, &format!("cg-enter --io-max {disk},rbps=1M -- {read}"));
-    let lifted = measured(user, &format!("cg-enter --io-max {disk},rbps=max -- {read}"));
-    assert!(limited > 600, "{limited} ms with the limit");
-    assert!(free < 500 && lifted < 500, "{free} ms and {lifted} ms without");
-}
-
-fn huge_pages_are_limited(user: User) {
-    let pages = std::fs::read_to_string("/proc/sys/vm/nr_hugepages").unwrap_or_default();
-    if !has(user, "hugetlb") || pages.trim().parse::<u32>().unwrap_or(0) < 8 {
-        return;
-    }
-    Chain::new(user, "{probe} huge 2").run().expect(0, "1\n2\n", "");
-    let limited = Chain::new(user, "cg-enter --hugetlb-max 2MB,2M -- {probe} huge 2").run();
-    limited.expect(Signal::SIGBUS, "1\n", "");
-}
-
-fn all_die_together_when_memory_runs_out(user: User) {
-    let cell = need!(Cell::with(user, "memory"));
-    let eat = |options: &str| {
-        let line = format!("cg-enter --memory-max 32M {options} --");
-        let chain = Chain::new(user, &line).args(["sh", "-c", "\"$0\" eat 100000000; echo shell"]);
-        chain.arg("{probe}").run()
-    };
-    eat("").expect(0, "shell\n", any());
-    if cell.is_v2("memory") {
-        eat("--memory-oom-group").expect(Signal::SIGKILL, "", any());
-    }
-}
-
 /// Each option, the file that shows it in either version, and the values.
 const SETTINGS: &[(&str, &str, &str, &str, &str)] = &[
     ("--cpu-max-burst 2000 --cpu-max 0.5", "cpu.max.burst", "2000", "cpu.cfs_burst_us", "2000"),
     ("--cpu-idle", "cpu.idle", "1", "cpu.idle", "1"),
-    ("--memory-min 4M", "memory.min", "4194304", "", ""),
-    ("--memory-low 4M", "memory.low", "4194304", "", ""),
-    ("--memory-high 64M", "memory.high", "67108864", "", ""),
-    ("--memory-swap-max 8M", "memory.swap.max", "8388608", "", ""),
-    ("--memory-oom-group", "memory.oom.group", "1", "", ""),
     (
         "--memory-max 8M --memory-swap-max 8M",
         "memory.swap.max",
@@ -146,25 +48,98 @@ const SETTINGS: &[(&str, &str, &str, &str, &str)] = &[
     ("--memory-max max", "memory.max", "max", "memory.limit_in_bytes", "9223372036854771712"),
 ];
 
+/// Those that only version 2 has.
+const SETTINGS_OF_V2: &[(&str, &str, &str)] = &[
+    ("--memory-min 4M", "memory.min", "4194304"),
+    ("--memory-low 4M", "memory.low", "4194304"),
+    ("--memory-high 64M", "memory.high", "67108864"),
+    ("--memory-swap-max 8M", "memory.swap.max", "8388608"),
+    ("--memory-oom-group", "memory.oom.group", "1"),
+];
+
+/// The value of a limit after a run with these options.
+fn set(user: User, cell: &Rc<Cell>, options: &str, v2: &str, v1: &str) -> String {
+    let line = format!("cg-enter --name web {options} -- true");
+    Chain::new(user, &line).in_cell(cell).run().expect(0, "", "");
+    cell.limit(v2.split('.').next().unwrap_or_default(), "web", v2, v1)
+}
+
 fn every_limit_is_set(user: User) {
     for (options, v2, in_v2, v1, in_v1) in SETTINGS {
         let controller = v2.split('.').next().unwrap_or_default();
         let cell = Rc::new(need!(Cell::with(user, controller)));
         let expected = if cell.is_v2(controller) { in_v2 } else { in_v1 };
-        if expected.is_empty() {
+        assert_eq!(set(user, &cell, options, v2, v1), *expected, "{options}");
+    }
+}
+
+fn every_limit_of_v2_is_set(user: User) {
+    let cell = Rc::new(here_or_elsewhere!(Cell::with_v2(user, "memory")));
+    for (options, file, expected) in SETTINGS_OF_V2 {
+        assert_eq!(set(user, &cell, options, file, ""), *expected, "{options}");
+    }
+}
+
+/// Options that not every kernel has the file for, the controller, the file in either version,
+/// and what it shows.
+const BY_KERNEL: &[(&str, &str, &str, &str, &str)] = &[
+    ("--cpu-uclamp-min 20", "cpu", "cpu.uclamp.min", "cpu.uclamp.min", "20.00"),
+    ("--cpu-uclamp-max 60%", "cpu", "cpu.uclamp.max", "cpu.uclamp.max", "60.00"),
+    ("--memory-zswap-max 4M", "memory", "memory.zswap.max", "", "4194304"),
+    ("--io-latency 0:0,75ms", "io", "io.latency", "", ""),
+    ("--io-weight 300", "io", "io.weight", "blkio.bfq.weight", "300"),
+];
+
+/// Where the kernel has the file it is set; where not, that is said.
+fn what_the_kernel_lacks_is_said(user: User) {
+    for (options, controller, v2, v1, expected) in BY_KERNEL {
+        let Ok(cell) = Cell::with(user, controller).map(Rc::new) else {
+            let outcome = Chain::new(user, &format!("cg-enter {options} -- {{probe}}")).run();
+            outcome.expect(125, "", like("cg-enter: can't *\n"));
             continue;
+        };
+        // The cell has the files that a cgroup in it would have.
+        let file = if cell.is_v2(controller) { v2 } else { v1 };
+        if cell.has_file(controller, file) && !expected.is_empty() {
+            let shown = set(user, &cell, options, v2, v1);
+            assert_eq!(shown.trim_start_matches("default "), *expected, "{options}");
+        } else {
+            let line = format!("cg-enter {options} -- {{probe}}");
+            let outcome = Chain::new(user, &line).in_cell(&cell).run();
+            outcome.expect(125, "", like("cg-enter: can't *\nhint: *\n"));
+            assert!(left(&cell).is_empty(), "{options} leaves {:?}", left(&cell));
         }
-        let line = format!("cg-enter --name web {options} -- true");
-        Chain::new(user, &line).in_cell(&cell).run().expect(0, "", "");
-        assert_eq!(cell.limit(controller, "web", v2, v1), *expected, "{options}");
+    }
+}
+
+/// No machine here has such devices: the kernel's refusal is passed on, or the controller missed.
+fn unknown_resources_are_refused(user: User) {
+    for (controller, option) in [
+        ("rdma", "--rdma-max mlx4_0,hca_handle=2"),
+        ("misc", "--misc-max res_a,10"),
+        ("hugetlb", "--hugetlb-max 3MB,3M"),
+        ("io", "--io-max 0:0,rbps=1M"),
+    ] {
+        let has = Cell::with(user, controller);
+        let said = match &has {
+            Ok(_) => format!(
+                "cg-enter: can't write *{}*",
+                if controller == "io" { "*" } else { controller }
+            ),
+            Err(_) => format!(
+                "cg-enter: can't set {}: no controller: '{controller}'*",
+                option.split(' ').next().unwrap_or_default()
+            ),
+        };
+        let cell = Rc::new(has.unwrap_or_else(|_| Cell::new(user).expect("asked before")));
+        let line = format!("cg-enter {option} -- {{probe}}");
+        Chain::new(user, &line).in_cell(&cell).run().expect(125, "", like(&said));
+        assert!(left(&cell).is_empty(), "{option} leaves {:?}", left(&cell));
     }
 }
 
 fn what_v1_lacks_is_said(user: User) {
-    let cell = need!(Cell::with(user, "memory"));
-    if cell.is_v2("memory") {
-        return;
-    }
+    here_or_elsewhere!(Cell::with_v1(user, "memory"));
     for options in ["--memory-high 1M", "--memory-low 1M", "--memory-oom-group"] {
         let line = format!("cg-enter {options} -- {{probe}}");
         let said = "cg-enter: can't set --memory-*: *v1*\nhint: *memory.*\n";
@@ -215,6 +190,8 @@ fn the_end_is_reported(user: User) {
 }
 
 fn waiting_is_reported(user: User) {
+    let cell = cell(user);
+    here_or_elsewhere!(cell.folder_v2());
     let line = "cg-enter --pressure -- {probe} exit 0";
     let said = "cg-enter: waited for cpu some * s full * s, memory some * s full * s, \
                 io some * s full * s\n";
@@ -251,8 +228,12 @@ fn many_at_once_leave_nothing(user: User) {
     );
     let chain = Chain::new(user, "sh -c").arg(script).in_cell(&cell);
     chain.deadline(std::time::Duration::from_secs(120)).run().expect(0, "", "");
-    let left: Vec<_> = cell.cgroups().into_iter().filter(|path| !is_rest(path)).collect();
-    assert!(left.is_empty(), "{left:?}");
+    assert!(left(&cell).is_empty(), "{:?}", left(&cell));
+}
+
+/// The cgroups that are left in the cell.
+fn left(cell: &Cell) -> Vec<PathBuf> {
+    cell.cgroups().into_iter().filter(|path| !is_rest(path)).collect()
 }
 
 /// Where the harness's own processes of the cell are moved when they are in the way.
@@ -274,13 +255,13 @@ fn nothing_is_half_made(user: User) {
             let line = format!("cg-enter {name} {options} -- {{probe}}");
             let outcome = Chain::new(user, &line).in_cell(&cell).run();
             outcome.expect(125, "", like("cg-enter: *\n"));
-            let left: Vec<_> = cell.cgroups().into_iter().filter(|path| !is_rest(path)).collect();
-            assert!(left.is_empty(), "{options} leaves {left:?}");
+            assert!(left(&cell).is_empty(), "{options} leaves {:?}", left(&cell));
         }
     }
 }
 
 fn a_limit_on_cgroups_is_explained(user: User) {
+    here_or_elsewhere!(cell(user).folder_v2());
     for file in ["cgroup.max.descendants", "cgroup.max.depth"] {
         let line = format!("cg-enter --set {file}=0 -- cg-enter --name inner -- {{probe}}");
         let outcome = Chain::new(user, &line).run();
@@ -292,7 +273,7 @@ fn a_threaded_cgroup_is_refused(user: User) {
     let cell = cell(user);
     let line = "cg-enter --name team -- cg-enter --name part -- true";
     Chain::new(user, line).in_cell(&cell).run().expect(0, "", "");
-    let folder = cell.folder_v2().expect("a v2 hierarchy");
+    let folder = here_or_elsewhere!(cell.folder_v2());
     std::fs::write(folder.join("team/part/cgroup.type"), "threaded").expect("make it threaded");
     for (line, said) in [
         ("cg-enter --parent team/part --name web -- {probe}", "*cgroup.type*"),
@@ -310,7 +291,8 @@ fn a_read_only_cgroupfs_is_explained(user: User) {
     }
     let cell = cell(user);
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
-    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 ")).expect("cgroup2");
+    let is_base = |line: &&str| line.contains(" - cgroup2 ") || line.ends_with(",freezer");
+    let mount = mounts.lines().rfind(is_base).expect("cgroup2, or the freezer of v1");
     let point = mount.split(' ').nth(4).expect("a mount point");
     let script = format!("mount -o remount,bind,ro {point} && exec cg-enter -- \"$0\"");
     let chain = Chain::new(user, "unshare -m sh -c").arg(script).arg("{probe}").in_cell(&cell);

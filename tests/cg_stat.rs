@@ -3,8 +3,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use catena_tests::need::program;
 use catena_tests::terminal::Terminal;
-use catena_tests::{Cell, Chain, Running, User, each_user, like, need, toolbox};
+use catena_tests::{
+    Cell, Chain, Running, Scratch, User, each_user, here_or_elsewhere, like, need, toolbox,
+};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -19,6 +22,7 @@ each_user![if can_make_cgroups;
     prometheus_can_read_it,
     leftovers_are_pruned_and_nothing_else,
     the_next_start_prunes_too,
+    a_look_costs_few_calls,
     bad_usage_is_refused,
 ];
 
@@ -224,6 +228,34 @@ fn the_next_start_prunes_too(user: User) {
     leave_something(user, &cell);
     Chain::new(user, "cg-enter -- true").in_cell(&cell).run().expect(0, "", "");
     assert!(cell.cgroups().is_empty(), "{:?}", cell.cgroups());
+}
+
+/// Its time is that of its system calls: the fewest that show what the columns hold.
+fn a_look_costs_few_calls(user: User) {
+    need!(program("strace"));
+    let cell = cell(user);
+    let scratch = Scratch::new(user);
+    let calls = || {
+        let log = scratch.join("trace");
+        // A debug build looks at each descriptor before it closes it.
+        let chain = Chain::new(user, "strace -e trace=!fcntl -o").arg(&log).arg("cg-stat");
+        chain.in_cell(&cell).leaves_processes().run().expect(0, like("NAME *\n"), "");
+        std::fs::read_to_string(log).expect("a trace").lines().count()
+    };
+    let none = calls();
+    let folder = here_or_elsewhere!(cell.folder_v2());
+    for number in 0..40 {
+        std::fs::create_dir(folder.join(format!("c{number}"))).expect("make a cgroup");
+    }
+    // Whether it has cgroups in it; open, read, close for a file: the memory controller has four
+    // in v2; in v1 it is found not to be there, nor is that of disks.
+    let files = if cell.is_v2("memory") { 5 } else { 1 };
+    let empty = calls() - none;
+    assert!(empty <= 40 * (3 * files + 3) + 20, "{empty} calls for 40 empty cgroups");
+    let running = start(user, &cell, "cg-enter --name web -- {probe} hold");
+    let more = calls() - none - empty;
+    assert!(more <= 3 * (files + 10) + 10, "{more} calls for one with a process");
+    end(running);
 }
 
 fn bad_usage_is_refused(user: User) {

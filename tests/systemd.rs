@@ -1,10 +1,8 @@
 //! Under a real systemd: what `systemctl show` says of services whose apps are in containers. The
 //! units are those of `examples/systemd`.
 
+use catena_tests::need;
 use catena_tests::systemd::Systemd;
-use catena_tests::{User, each_user, need};
-
-each_user![systemd_in_a_container];
 
 /// The main process of a unit is the bridge, and the app another one.
 #[track_caller]
@@ -229,60 +227,6 @@ fn the_examples_are_well_formed() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success() && said.is_empty(), "{unit}: {said}");
     }
-}
-
-/// What the parser of notify-bridge rests on, without it: a `\r` ends a line, a backslash vanishes
-/// and takes the meaning from a line end, and one at the very end spoils the message.
-#[test]
-fn how_systemd_reads_a_message() {
-    let host = need!(Systemd::boot());
-    host.write(
-        "/srv/say.py",
-        "import app, sys, time\n\
-         app.notify(open('/srv/message', newline='').read())\n\
-         time.sleep(9)\n",
-    );
-    for (name, first) in [("direct", ""), ("bridged", "notify-bridge --")] {
-        host.unit(
-            &format!("{name}.service"),
-            &format!(
-                "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=notify\nTimeoutStartSec=500ms\n\
-                 ExecStart={first} python3 /srv/say.py\n",
-            )
-            .replace("= ", "="),
-        );
-    }
-    let said = |unit: &str, message: &str| {
-        host.write("/srv/message", message);
-        let _ = host.command(&format!("systemctl restart {unit}")).output();
-        let found = (host.show(unit, "ActiveState"), host.show(unit, "StatusText"));
-        host.run(&format!("systemctl stop {unit}"));
-        found
-    };
-    let active = |status: &str| ("active".to_owned(), status.to_owned());
-    let failed = || ("failed".to_owned(), String::new());
-    assert_eq!(said("direct", "READY=1\nSTATUS=a\rSTATUS=b"), active("a"));
-    assert_eq!(said("direct", "REA\\DY=1"), active(""));
-    assert_eq!(said("bridged", "REA\\DY=1"), failed());
-    assert_eq!(said("direct", "READY=1\nSTATUS=a\\"), failed());
-    assert_eq!(said("bridged", "READY=1\nSTATUS=a\\"), active("a"));
-}
-
-/// systemd itself as the app, where mini-init would stand.
-fn systemd_in_a_container(user: User) {
-    let inside = need!(Systemd::in_container(user));
-    assert_eq!(inside.ask("cat /proc/1/comm"), "systemd");
-    assert_eq!(inside.ask("systemd-detect-virt"), "container-other");
-    assert_ne!(inside.show("systemd-journald", "ControlGroup"), "");
-    inside.run("systemctl start echo.socket");
-    inside.write(
-        "/run/ask.py",
-        "import socket\ns = socket.create_connection(('127.0.0.1', 7))\n\
-         s.send(b'hello'); print(s.recv(9).decode())\n",
-    );
-    assert_eq!(inside.run("python3 /run/ask.py"), "hello");
-    // reboot(2) in a PID namespace: SIGINT stands for a halt.
-    inside.halt().expect(nix::sys::signal::Signal::SIGINT, "", "");
 }
 
 /// Below the manager of an ordinary user, nothing has privileges at any time.

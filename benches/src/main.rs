@@ -1,11 +1,12 @@
 //! `bench`: measures the tools beside others of their kind. See docs/performance.md.
 //!
-//!     bench [--quick] [--live COUNT] [--tools FOLDER] [--json FILE] [--svg FILE] [SUITE...]
+//!     bench [--quick] [--live COUNT] [--stat COUNT] [--tools FOLDER] [--json FILE] [--svg FILE] [SUITE...]
 
 mod live;
 mod measure;
 mod place;
 mod report;
+mod stat;
 mod stats;
 mod suites;
 
@@ -27,6 +28,8 @@ struct Arguments {
     quick: bool,
     /// How many containers live at once.
     live: Option<usize>,
+    /// How many cgroups cg-stat looks at.
+    stat: Option<usize>,
     tools: Option<PathBuf>,
     json: Option<PathBuf>,
     svg: Option<PathBuf>,
@@ -48,7 +51,7 @@ fn main() -> Result<()> {
     let rounds = if arguments.quick { 20 } else { 150 };
     let mut results = Map::new();
     for name in suites::NAMES {
-        let all = arguments.suites.is_empty() && arguments.live.is_none();
+        let all = arguments.suites.is_empty() && arguments.live.or(arguments.stat).is_none();
         let chosen = all || arguments.suites.iter().any(|s| s == name);
         if !chosen {
             continue;
@@ -78,6 +81,10 @@ fn main() -> Result<()> {
         }
         None => Vec::new(),
     };
+    let stat = match arguments.stat {
+        Some(count) => stat::measure(&place, count, rounds / 5)?,
+        None => Vec::new(),
+    };
     if arguments.place.is_some() {
         println!("{}", Value::Object(results));
         return Ok(());
@@ -86,7 +93,7 @@ fn main() -> Result<()> {
         std::fs::write(file, report::to_svg(&results))?;
     }
     if let Some(file) = &arguments.json {
-        let whole = json!({"machine": machine(), "suites": results, "live": live});
+        let whole = json!({"machine": machine(), "suites": results, "live": live, "stat": stat});
         std::fs::write(file, serde_json::to_string_pretty(&whole)? + "\n")?;
     }
     Ok(())
@@ -99,10 +106,8 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Arguments> {
             || words.next().ok_or_else(|| Error::other(format!("{word:?} needs a value")));
         match word.to_str() {
             Some("--quick") => arguments.quick = true,
-            Some("--live") => {
-                let count = value()?.into_string().ok().and_then(|count| count.parse().ok());
-                arguments.live = Some(count.ok_or_else(|| Error::other("--live takes a number"))?);
-            }
+            Some("--live") => arguments.live = Some(number(value()?)?),
+            Some("--stat") => arguments.stat = Some(number(value()?)?),
             Some("--tools") => arguments.tools = Some(value()?.into()),
             Some("--json") => arguments.json = Some(value()?.into()),
             Some("--svg") => arguments.svg = Some(value()?.into()),
@@ -112,6 +117,11 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Arguments> {
         }
     }
     Ok(arguments)
+}
+
+fn number(word: OsString) -> Result<usize> {
+    let number = word.to_str().and_then(|word| word.parse().ok());
+    number.ok_or_else(|| Error::other(format!("not a number: {word:?}")))
 }
 
 fn run(name: &'static str, place: &Place, rounds: usize, show: bool) -> Result<Value> {

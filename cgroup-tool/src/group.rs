@@ -121,6 +121,11 @@ impl Group {
         Ok(names)
     }
 
+    /// Whether no cgroup is in the one called `name` in this one: kernfs counts folders as links.
+    pub fn is_leaf(&self, name: &str) -> bool {
+        statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.st_nlink == 2)
+    }
+
     /// Takes the lock that says "in use"; false if another process has it. It ends with the last
     /// copy of this descriptor.
     pub fn lock(&self) -> Result<bool> {

@@ -39,19 +39,23 @@ pub struct Counters {
     version: Option<Version>,
     memory: bool,
     pids: bool,
-    cpuacct: bool,
+    /// How often `pids.max` was in the way.
+    refusals: bool,
+    cpu: bool,
     io: bool,
 }
 
 impl Counters {
     /// Those among the controllers of a v1 hierarchy, or in `cgroup.controllers` of v2.
     pub fn new<'a>(version: Version, controllers: impl Iterator<Item = &'a str>) -> Self {
-        let mut counters = Counters { version: Some(version), ..Counters::default() };
+        // v2 counts CPU time without a controller.
+        let cpu = version == Version::V2;
+        let mut counters = Counters { version: Some(version), cpu, ..Counters::default() };
         for name in controllers {
             match name {
                 "memory" => counters.memory = true,
-                "pids" => counters.pids = true,
-                "cpuacct" => counters.cpuacct = true,
+                "pids" => (counters.pids, counters.refusals) = (true, true),
+                "cpuacct" => counters.cpu = true,
                 "io" | "blkio" => counters.io = true,
                 _ => {}
             }
@@ -59,9 +63,15 @@ impl Counters {
         counters
     }
 
-    /// Whether there is any figure to read. v2 counts CPU time without a controller.
+    /// Whether there is any figure to read.
     pub fn any(self) -> bool {
-        self.version == Some(Version::V2) || self.memory || self.pids || self.cpuacct || self.io
+        self.memory || self.pids || self.cpu || self.io
+    }
+
+    /// Those that a table shows of a cgroup, which has processes or `is_empty`.
+    pub fn in_table(self, is_empty: bool) -> Self {
+        let (pids, cpu) = (self.pids && !is_empty, self.cpu && !is_empty);
+        Counters { pids, cpu, refusals: false, ..self }
     }
 }
 
@@ -84,10 +94,10 @@ impl Usage {
             self.oom = keyed(&events, "oom");
             self.oom_kill = keyed(&events, "oom_kill");
         }
-        if has.pids {
-            self.add_pids(read);
+        self.add_pids(has, read);
+        if has.cpu {
+            self.cpu_usec = read("cpu.stat").and_then(|stat| keyed(&stat, "usage_usec"));
         }
-        self.cpu_usec = read("cpu.stat").and_then(|stat| keyed(&stat, "usage_usec"));
         if has.io
             && let Some(stat) = read("io.stat")
         {
@@ -107,10 +117,8 @@ impl Usage {
             self.oom_kill = read("memory.oom_control").and_then(|text| keyed(&text, "oom_kill"));
             self.oom = self.oom_kill;
         }
-        if has.pids {
-            self.add_pids(read);
-        }
-        if has.cpuacct
+        self.add_pids(has, read);
+        if has.cpu
             && let Some(nanoseconds) = read("cpuacct.usage").and_then(|text| number(&text))
         {
             self.cpu_usec.get_or_insert(nanoseconds / 1000);
@@ -124,10 +132,13 @@ impl Usage {
     }
 
     /// v1 and v2 have the same files.
-    fn add_pids(&mut self, read: &dyn Fn(&str) -> Option<String>) {
-        if let Some(current) = read("pids.current") {
+    fn add_pids(&mut self, has: Counters, read: &dyn Fn(&str) -> Option<String>) {
+        if has.pids
+            && let Some(current) = read("pids.current")
+        {
             self.pids = number(&current);
-            self.pids_refused = read("pids.events").and_then(|text| keyed(&text, "max"));
+            let events = has.refusals.then(|| read("pids.events")).flatten();
+            self.pids_refused = events.and_then(|text| keyed(&text, "max"));
         }
     }
 }

@@ -61,10 +61,15 @@ impl Monitor {
             if self.shares_group() {
                 return self.terminal_stops_init(signal);
             }
-            if !self.job.hears_from_terminal(signal) {
+            if !self.job.hears_from_terminal(signal, self.child)? {
                 return Ok(());
             }
         }
+        if signal == Signal::WINCH && self.job.relays_size() {
+            return Ok(());
+        }
+        self.is_asked_to_end |=
+            matches!(signal, Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT);
         if signal == Signal::CONT && self.status.is_none() && self.job.lends() {
             return self.continue_job();
         }

@@ -16,6 +16,8 @@
 //! - When the app's lender is continued it looks whether the job is in the foreground (fg) or
 //!   not (bg), lends the terminal again or not, and then continues the app.
 
+use std::os::fd::OwnedFd;
+
 use nix::errno::Errno;
 
 use crate::error::{Result, ResultExt};
@@ -32,6 +34,22 @@ pub enum Lead {
     Group,
     /// A session, which has no controlling terminal: nothing can be pushed into the caller's.
     Session,
+    /// A session with a terminal of its own. A [`Source`] of the monitor carries what is typed at
+    /// the caller's terminal to that one, and back what is written.
+    ///
+    /// [`Source`]: crate::monitor::Source
+    Terminal,
+}
+
+/// What the child has of the caller's terminal, where it leads one of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// It may read and write: the job is in the foreground, or the caller has no terminal.
+    All,
+    /// It may write: the job is in the background.
+    Output,
+    /// The job is stopped.
+    Nothing,
 }
 
 /// A child of the lender that asks the terminal something on its behalf.
@@ -54,6 +72,9 @@ pub(crate) struct Job {
     /// The terminal stopped the job's group itself: the app had not been lent it again, since a
     /// shell that has a running job come to the foreground (bash's fg) need not tell it.
     is_stopped_by_key: bool,
+    pub(crate) share: Share,
+    /// The share, or the terminal's size, has changed.
+    pub(crate) news: bool,
 }
 
 impl Next {
@@ -65,7 +86,7 @@ impl Next {
     /// In a forked child, which has SIGTTOU blocked: makes it the leader of a new group, in
     /// the foreground if the chain is, or of a new session.
     pub fn lead(&self, lead: Lead) -> Result<()> {
-        if lead == Lead::Session {
+        if lead != Lead::Group {
             return nix::unistd::setsid().or_fail("can't make a session").map(drop);
         }
         let own = nix::unistd::Pid::from_raw(0);
@@ -74,6 +95,19 @@ impl Next {
             Some(terminal) if terminal.is_lent() => terminal.give_to(std::process::id() as i32),
             _ => Ok(()),
         }
+    }
+
+    /// In a forked child that leads a session: makes `terminal` the controlling one, and standard
+    /// input, output and error.
+    pub fn move_to(&mut self, terminal: OwnedFd) -> Result<()> {
+        let what = "can't move to the new terminal";
+        rustix::process::ioctl_tiocsctty(&terminal).or_fail(what)?;
+        for number in 0..3 {
+            let copy = rustix::io::fcntl_dupfd_cloexec(&terminal, 3).or_fail(what)?;
+            sys::place(copy, number).or_fail(what)?;
+        }
+        self.terminal = Terminal::of_this_session()?;
+        Ok(())
     }
 }
 
@@ -86,36 +120,83 @@ impl Job {
             errand: None,
             child_is_stopped: false,
             is_stopped_by_key: false,
+            share: Share::All,
+            news: false,
         }
     }
 
-    /// Whether the child leads a group that the terminal is lent to.
+    /// Whether the terminal is lent to the child: to the group that it leads, or, by way of a
+    /// relay, to its own terminal.
     pub(crate) fn lends(&self) -> bool {
-        self.terminal.is_some() && self.lead == Some(Lead::Group)
+        self.terminal.is_some() && matches!(self.lead, Some(Lead::Group | Lead::Terminal))
+    }
+
+    fn has_relay(&self) -> bool {
+        self.lead == Some(Lead::Terminal)
+    }
+
+    fn lend_to(&mut self, child: i32) -> Result<()> {
+        self.set_share(Share::All);
+        match &self.terminal {
+            Some(terminal) if self.has_relay() => terminal.make_raw(),
+            Some(terminal) => terminal.give_to(child)?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn set_share(&mut self, share: Share) {
+        self.share = share;
+        self.news |= self.has_relay();
+    }
+
+    /// The job is in the background: another has the terminal, and sets its modes.
+    fn leave_terminal(&mut self) {
+        self.set_share(Share::Output);
+        if let Some(terminal) = &self.terminal {
+            terminal.forget_cooked();
+        }
+    }
+
+    /// The size of the caller's terminal has changed. Whether a relay tells the child so.
+    pub(crate) fn relays_size(&mut self) -> bool {
+        self.news |= self.has_relay();
+        self.has_relay()
     }
 
     /// The terminal sent `signal` to this process's group, which the child is not in. Says whether
     /// the child is concerned: SIGTTOU and SIGTTIN mean the group that they were sent to.
-    pub(crate) fn hears_from_terminal(&mut self, signal: Signal) -> bool {
+    pub(crate) fn hears_from_terminal(&mut self, signal: Signal, child: i32) -> Result<bool> {
         self.is_stopped_by_key |= signal == Signal::TSTP && self.lends();
-        !matches!(signal, Signal::TTOU | Signal::TTIN)
+        // Sent to the foreground alone, which this job is in again (bash's fg, as above).
+        let is_news = matches!(signal, Signal::INT | Signal::QUIT | Signal::WINCH);
+        if is_news && self.has_relay() && self.share == Share::Output {
+            self.lend_to(child)?;
+        }
+        Ok(!is_stop_of_background(signal))
     }
 
     /// The signal that has the effect of `signal`. The kernel spares a session's leader from those of
     /// the terminal, because no shell of that session could continue it.
     pub(crate) fn can_stop_child(&self, signal: Signal) -> Signal {
-        if self.lead == Some(Lead::Session) && is_stop_key(signal) { Signal::STOP } else { signal }
+        let leads_session = matches!(self.lead, Some(Lead::Session | Lead::Terminal));
+        if leads_session && is_stop_key(signal) { Signal::STOP } else { signal }
     }
 
     pub(crate) fn take_terminal_back(&self, restore_modes: bool) {
         if let Some(terminal) = &self.terminal {
+            terminal.make_cooked();
             terminal.take_back(restore_modes);
         }
     }
 }
 
 fn is_stop_key(signal: Signal) -> bool {
-    matches!(signal, Signal::TSTP | Signal::TTIN | Signal::TTOU)
+    signal == Signal::TSTP || is_stop_of_background(signal)
+}
+
+fn is_stop_of_background(signal: Signal) -> bool {
+    matches!(signal, Signal::TTIN | Signal::TTOU)
 }
 
 impl Monitor {
@@ -125,7 +206,12 @@ impl Monitor {
         match &self.job.terminal {
             // In a PID namespace that a foreign program made, only now it can be found out whether
             // the terminal is to be lent.
-            Some(terminal) if self.job.lends() && !terminal.is_lent() => self.continue_job(),
+            Some(terminal) if self.job.lends() && !terminal.is_lent() => {
+                self.job.leave_terminal();
+                self.continue_job()
+            }
+            // A group has taken it itself, before it started.
+            Some(_) if self.job.has_relay() => self.job.lend_to(self.child),
             _ => Ok(()),
         }
     }
@@ -134,16 +220,20 @@ impl Monitor {
     pub(crate) fn follow_stop(&mut self, number: i32) -> Result<()> {
         let Some(signal) = Signal::from_number(number) else { return Ok(()) };
         self.job.child_is_stopped = true;
-        match self.job.lead {
+        match () {
             // Who stops a process without a terminal by SIGSTOP continues it himself.
             _ if self.job.terminal.is_none() && !is_stop_key(signal) => Ok(()),
-            Some(Lead::Group) if self.job.terminal.is_some() => self.stop_job(signal),
+            _ if self.job.lends() => self.stop_job(signal),
             _ => stop_as(signal),
         }
     }
 
     /// Stop and no return: PID 1 asks the terminal to do it, others can do it themselves.
     fn stop_job(&mut self, signal: Signal) -> Result<()> {
+        self.job.set_share(Share::Nothing);
+        if let Some(terminal) = &self.job.terminal {
+            terminal.make_cooked();
+        }
         if std::process::id() == 1 {
             if self.job.is_stopped_by_key {
                 return Ok(());
@@ -185,9 +275,9 @@ impl Monitor {
             None => {}
         }
         match terminal.foreground() {
-            Foreground::Own => terminal.give_to(self.child)?,
+            Foreground::Own => self.job.lend_to(self.child)?,
             Foreground::Outside => return self.send_out(Errand::Look),
-            Foreground::Other(_) | Foreground::Nobody => {}
+            Foreground::Other(_) | Foreground::Nobody => self.job.leave_terminal(),
         }
         self.continue_child()
     }
@@ -237,12 +327,13 @@ impl Monitor {
         match (change, errand) {
             // In the case of a stop: it was not the app's group that was in the foreground.
             (Change::Exited(IN_FOREGROUND), _) => {
-                if let Some(terminal) = &self.job.terminal {
-                    terminal.give_to(self.child)?;
-                }
+                self.job.lend_to(self.child)?;
                 self.continue_child()?;
             }
-            (_, Errand::Look) => self.continue_child()?,
+            (_, Errand::Look) => {
+                self.job.leave_terminal();
+                self.continue_child()?;
+            }
             // The whole job was stopped, and has been continued.
             (Change::Exited(CONTINUED), _) => self.continue_job()?,
             // No shell could continue it: Ctrl-Z has no effect there.

@@ -13,6 +13,7 @@ use crate::error::{Result, ResultExt};
 pub use crate::fork::{Fork, Role};
 pub use crate::forward::{Rewrite, Target};
 use crate::job::Job;
+pub use crate::job::Share;
 use crate::leash::Leash;
 use crate::signal::{Signal, SignalSet};
 pub use crate::status::Status;
@@ -29,6 +30,11 @@ pub trait Source {
     }
     /// It has become so, or its other end is gone.
     fn ready(&mut self) -> Result<()>;
+    /// The child, which leads a terminal of its own, now has this share of the caller's; or the
+    /// size of that has changed.
+    fn terminal_changed(&mut self, _share: Share) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What a monitor says on standard error of what it does.
@@ -56,6 +62,8 @@ pub struct Monitor {
     pub(crate) patience: Option<(Signal, Duration)>,
     /// When that time is over.
     pub(crate) deadline: Option<Instant>,
+    /// A signal has come that ends a process.
+    pub(crate) is_asked_to_end: bool,
 }
 
 impl Monitor {
@@ -79,6 +87,7 @@ impl Monitor {
             talk: Talk::default(),
             patience: None,
             deadline: None,
+            is_asked_to_end: false,
         })
     }
 
@@ -149,30 +158,48 @@ impl Monitor {
         }
     }
 
-    /// Waits, at most for `patience` if that is given, until no child is left; says whether that
-    /// is so.
-    pub fn wait_for_all(&mut self, patience: Option<Duration>) -> Result<bool> {
+    /// Waits, at most for `patience` if that is given, until no child is left, serving `sources`;
+    /// says whether that is so.
+    pub fn wait_for_all(
+        &mut self,
+        patience: Option<Duration>,
+        sources: &mut [&mut dyn Source],
+    ) -> Result<bool> {
         let deadline = patience.map(|patience| Instant::now() + patience);
         while self.reap()? {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(false);
             }
-            self.turn(deadline, &mut [])?;
+            self.turn(deadline, sources)?;
         }
         Ok(true)
     }
 
+    /// Serves `sources` until none of them waits for anything, or this process is asked to end.
+    pub fn flush(&mut self, sources: &mut [&mut dyn Source]) -> Result<()> {
+        self.is_asked_to_end = false;
+        while !self.is_asked_to_end && sources.iter().any(|source| source.descriptor().is_some()) {
+            self.turn(None, sources)?;
+        }
+        Ok(())
+    }
+
     /// Sends KILL to the target until no child is left: what was born in between is found when
     /// the death of its parent wakes this process.
-    pub fn kill_all(&mut self) -> Result<()> {
+    pub fn kill_all(&mut self, sources: &mut [&mut dyn Source]) -> Result<()> {
         while self.reap()? && self.send_to_any(Signal::KILL)? {
-            self.turn(None, &mut [])?;
+            self.turn(None, sources)?;
         }
         Ok(())
     }
 
     /// One turn of the loop: sleeps until something is ready, or until `deadline`.
     fn turn(&mut self, deadline: Option<Instant>, sources: &mut [&mut dyn Source]) -> Result<()> {
+        if std::mem::take(&mut self.job.news) {
+            for source in &mut *sources {
+                source.terminal_changed(self.job.share)?;
+            }
+        }
         let until = [deadline, self.deadline].into_iter().flatten().min();
         let timeout = until.map(|until| {
             let left = until.saturating_duration_since(Instant::now());

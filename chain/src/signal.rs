@@ -50,10 +50,18 @@ const NAMES: &[(&str, i32)] = &[
 ];
 
 impl Signal {
+    /// The terminal is gone; in a PID namespace also what reboot(2) makes of a restart.
+    pub const HUP: Signal = Signal(libc::SIGHUP as u8);
+    /// The terminal's Ctrl-C; in a PID namespace also what reboot(2) makes of a halt.
+    pub const INT: Signal = Signal(libc::SIGINT as u8);
     /// Ends a process unconditionally.
     pub const KILL: Signal = Signal(libc::SIGKILL as u8);
     /// Asks a process to end.
     pub const TERM: Signal = Signal(libc::SIGTERM as u8);
+    /// The terminal's Ctrl-\.
+    pub const QUIT: Signal = Signal(libc::SIGQUIT as u8);
+    /// The size of the terminal changed.
+    pub const WINCH: Signal = Signal(libc::SIGWINCH as u8);
     /// Stops a process unconditionally.
     pub const STOP: Signal = Signal(libc::SIGSTOP as u8);
     /// Continues a stopped process.
@@ -177,6 +185,14 @@ impl Given {
             sys::set_ignored(libc::SIGCHLD, true)?;
         }
         mask.block().map(drop)
+    }
+}
+
+/// Lets a reader of standard output that goes away end this process, as other programs do there
+/// (`cg-stat | head`), unless the caller ignores the signal.
+pub(crate) fn end_by_sigpipe() {
+    if !sys::at_start().ignored_pipe {
+        let _ = sys::set_ignored(Signal::PIPE.number(), false);
     }
 }
 

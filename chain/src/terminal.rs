@@ -1,10 +1,11 @@
 //! The controlling terminal of the chain: lent to the app's process group, taken back at the end.
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::termios::{SetArg, Termios, tcdrain, tcgetattr, tcsetattr};
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcdrain, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -22,6 +23,10 @@ pub struct Terminal {
     foreground: bool,
     /// Its modes at the start (termios(3)).
     modes: Option<Termios>,
+    /// It is standard input.
+    is_input: bool,
+    /// Its modes before it was made raw, while it is.
+    cooked: RefCell<Option<Termios>>,
 }
 
 /// Who is in the terminal's foreground.
@@ -40,11 +45,11 @@ pub(crate) enum Foreground {
 impl Terminal {
     /// The terminal of the chain's first link.
     pub fn of_this_session() -> Result<Option<Self>> {
-        let found = Self::find(false)?;
-        Ok(found.map(|terminal| Terminal {
-            foreground: terminal.foreground() == Foreground::Own,
-            ..terminal
-        }))
+        let mut found = Self::find(false)?;
+        if let Some(terminal) = &mut found {
+            terminal.foreground = terminal.foreground() == Foreground::Own;
+        }
+        Ok(found)
     }
 
     /// As above for a later link, told by the first one whether it was in the foreground.
@@ -53,14 +58,15 @@ impl Terminal {
     }
 
     fn find(foreground: bool) -> Result<Option<Self>> {
-        for fd in (0..3).filter_map(sys::borrow) {
+        for (number, fd) in (0..3).filter_map(|number| Some((number, sys::borrow(number)?))) {
             // ENOTTY: no terminal, or not this session's.
             if tcgetpgrp(fd).is_ok() {
                 let what = "can't duplicate the terminal's descriptor";
                 let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(3)).or_fail(what)?;
                 let descriptor = sys::adopt(copy).or_fail(what)?;
                 let modes = tcgetattr(&descriptor).ok();
-                return Ok(Some(Terminal { descriptor, foreground, modes }));
+                let (is_input, cooked) = (number == 0, RefCell::new(None));
+                return Ok(Some(Terminal { descriptor, foreground, modes, is_input, cooked }));
             }
         }
         Ok(None)
@@ -89,6 +95,33 @@ impl Terminal {
             Ok(()) | Err(Errno::EIO | Errno::ENOTTY) => Ok(()),
             Err(errno) => Err(errno).or_fail("can't take the terminal's foreground"),
         }
+    }
+
+    /// Has each key go as it is to who reads standard input, if that is this terminal (cfmakeraw(3)).
+    pub(crate) fn make_raw(&self) {
+        let mut cooked = self.cooked.borrow_mut();
+        if let Ok(modes) = tcgetattr(&self.descriptor)
+            && self.is_input
+            && cooked.is_none()
+        {
+            let mut raw = modes.clone();
+            cfmakeraw(&mut raw);
+            if tcsetattr(&self.descriptor, SetArg::TCSANOW, &raw).is_ok() {
+                *cooked = Some(modes);
+            }
+        }
+    }
+
+    /// Undoes that.
+    pub(crate) fn make_cooked(&self) {
+        if let Some(modes) = self.cooked.take() {
+            let _ = tcsetattr(&self.descriptor, SetArg::TCSANOW, &modes);
+        }
+    }
+
+    /// Has the modes be what they are by now.
+    pub(crate) fn forget_cooked(&self) {
+        self.cooked.take();
     }
 
     /// Its own copy of the descriptor, which may have to make room for another.
@@ -126,6 +159,13 @@ impl Terminal {
         if let Some(modes) = self.modes.as_ref().filter(|_| restore_modes) {
             let _ = tcsetattr(&self.descriptor, SetArg::TCSANOW, modes);
         }
+    }
+}
+
+/// Where this process fails it is not left raw.
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.make_cooked();
     }
 }
 

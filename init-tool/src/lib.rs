@@ -5,17 +5,20 @@
 
 mod app;
 mod arguments;
+mod explain;
+mod pty;
 mod report;
 
 use std::convert::Infallible;
 use std::time::Duration;
 
-use chain::monitor::{Monitor, Target};
+use chain::monitor::{Monitor, Source, Target};
 use chain::signal::Signal;
-use chain::{Error, Fork, Lead, Next, Result, ResultExt, Role, Status};
+use chain::{Error, Explanation, Fork, Lead, Next, Result, ResultExt, Role, Status};
 
 pub use arguments::MiniInit;
 use arguments::Wait;
+use pty::Relay;
 use report::Report;
 
 /// How long what the app leaves behind has after TERM, where nothing else is said.
@@ -24,6 +27,11 @@ const GRACE: Duration = Duration::from_secs(5);
 impl chain::Tool for MiniInit {
     fn link(&self) -> &chain::LinkArgs {
         &self.link
+    }
+
+    fn explain(&self, to: &mut Explanation) -> Result<()> {
+        self.say(to);
+        Ok(())
     }
 
     fn run(self, mut next: Next) -> Result<Infallible> {
@@ -41,14 +49,22 @@ impl chain::Tool for MiniInit {
         let report = self.status_fd.map(Report::on).transpose()?;
         self.environment.apply(&mut next);
         let lead = self.lead(&next);
+        let relay = self.pty.then(Relay::open).transpose()?;
+        if relay.is_some() {
+            // By /proc/1/fd the app would come to the caller's terminal.
+            nix::sys::prctl::set_dumpable(false).or_fail("can't become not dumpable")?;
+        }
         match next.fork(&Fork::default(), |_| Ok(()))? {
-            Role::Child(next) => {
+            Role::Child(mut next) => {
                 drop(report);
                 next.lead(lead)?;
+                if let Some(relay) = relay {
+                    next.move_to(relay.into_peer())?;
+                }
                 self.environment.change_directory()?;
                 next.exec()
             }
-            Role::Monitor(monitor) => self.watch(monitor, lead, report),
+            Role::Monitor(monitor) => self.watch(monitor, lead, report, relay),
         }
     }
 }
@@ -57,6 +73,9 @@ impl MiniInit {
     /// A terminal that the app is given stays its controlling one, or it had no job control; an app
     /// that is given none doesn't need the caller's.
     fn lead(&self, next: &Next) -> Lead {
+        if self.pty {
+            return Lead::Terminal;
+        }
         let own = self.new_session || !(next.has_terminal() || self.no_new_session);
         if own { Lead::Session } else { Lead::Group }
     }
@@ -66,7 +85,10 @@ impl MiniInit {
         mut monitor: Monitor,
         lead: Lead,
         report: Option<Report>,
+        mut relay: Option<Relay>,
     ) -> Result<Infallible> {
+        let mut sources: Vec<&mut dyn Source> =
+            relay.as_mut().map_or_else(Vec::new, |relay| relay.sources().into());
         monitor.child_leads(lead)?;
         monitor.forward_to(self.target());
         monitor.rewrite(self.rewrite());
@@ -78,15 +100,19 @@ impl MiniInit {
         if let Some(report) = &report {
             report.started(monitor.child())?;
         }
-        let status = monitor.wait(&mut [])?;
+        let status = monitor.wait(&mut sources)?;
         if let Some(report) = &report {
             report.ended(monitor.child(), status)?;
         }
         monitor.forward_to(self.rest());
         if self.wait == Wait::All {
-            monitor.wait_for_all(None)?;
+            monitor.wait_for_all(None, &mut sources)?;
         }
-        end_the_rest(&mut monitor, stop, self.grace.unwrap_or(GRACE))?;
+        end_the_rest(&mut monitor, stop, self.grace.unwrap_or(GRACE), &mut sources)?;
+        if let Some(relay) = &mut relay {
+            relay.close();
+            monitor.flush(&mut relay.sources())?;
+        }
         monitor.finish(if self.ok_exit.contains(&status.code()) {
             Status::Exited(0)
         } else {
@@ -106,9 +132,14 @@ impl MiniInit {
 }
 
 /// `stop`, then KILL after `grace`, for what the app left behind.
-fn end_the_rest(monitor: &mut Monitor, stop: Signal, grace: Duration) -> Result<()> {
-    let done = monitor.wait_for_all(Some(Duration::ZERO))?
+fn end_the_rest(
+    monitor: &mut Monitor,
+    stop: Signal,
+    grace: Duration,
+    sources: &mut [&mut dyn Source],
+) -> Result<()> {
+    let done = monitor.wait_for_all(Some(Duration::ZERO), sources)?
         || !monitor.send_to_any(stop)?
-        || monitor.wait_for_all(Some(grace))?;
-    if done { Ok(()) } else { monitor.kill_all() }
+        || monitor.wait_for_all(Some(grace), sources)?;
+    if done { Ok(()) } else { monitor.kill_all(sources) }
 }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod control;
+mod explain;
 mod inside;
 mod listen;
 pub mod message;
@@ -25,7 +26,7 @@ use std::rc::Rc;
 
 use chain::monitor::{Monitor, Source};
 use chain::signal::Given;
-use chain::{Error, Fork, LinkArgs, Next, Result, ResultExt, Role, Tool, sys};
+use chain::{Error, Explanation, Fork, LinkArgs, Next, Result, ResultExt, Role, Tool, sys};
 use clap::Parser;
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -69,6 +70,11 @@ pub struct NotifyBridge {
 impl Tool for NotifyBridge {
     fn link(&self) -> &LinkArgs {
         &self.link
+    }
+
+    fn explain(&self, to: &mut Explanation) -> Result<()> {
+        self.say(to);
+        Ok(())
     }
 
     fn run(self, mut next: Next) -> Result<Infallible> {

@@ -15,7 +15,16 @@ use crate::tree::{Tree, Whose};
 use crate::{device, mask};
 
 /// The inode of the first cgroup namespace (PROC_CGROUP_INIT_INO, linux/proc_ns.h).
-const FIRST_CGROUP_NAMESPACE: u64 = 0xefff_fffb;
+pub const FIRST_CGROUP_NAMESPACE: u64 = 0xefff_fffb;
+
+/// Links in a new /dev, and what they lead to.
+pub const LINKS: &[(&str, &str)] = &[
+    ("ptmx", "pts/ptmx"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
 
 /// Which /proc or /sys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,6 +48,15 @@ pub enum Dev {
     None,
 }
 
+/// What may be done to the cgroups that /sys/fs/cgroup shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Cgroups {
+    /// Look at them, where the cgroup namespace is one's own
+    Ro,
+    /// Make and change those below the cgroup where the cgroup namespace was made
+    Rw,
+}
+
 /// The choice among them.
 #[derive(Debug)]
 pub struct Defaults {
@@ -46,6 +64,8 @@ pub struct Defaults {
     pub proc: Kernel,
     /// Which /sys; undecided, it is a new one where that is allowed.
     pub sys: Option<Kernel>,
+    /// What may be done below /sys/fs/cgroup.
+    pub cgroups: Cgroups,
     /// Which /dev.
     pub dev: Dev,
     /// A new /run and /tmp.
@@ -106,6 +126,9 @@ impl Defaults {
         let sys = match self.sys {
             Some(Kernel::New) => new_sys(attributes)?,
             Some(Kernel::Bind) => bind("/sys", attributes)?,
+            Some(Kernel::None) if self.cgroups == Cgroups::Rw => {
+                return Err(not_writable().reason("there is no /sys"));
+            }
             Some(Kernel::None) => return Ok(()),
             None => match unless_of_others(new_sys(attributes), procfs, "net")? {
                 Some(sys) => sys,
@@ -113,10 +136,46 @@ impl Defaults {
             },
         };
         attach_top(tree, &sys, "/sys", Whose::Bound)?;
-        mount_cgroup(&sys, procfs)?;
+        self.mount_cgroup(&sys, procfs)?;
         let mut masks = mask::Masks::new()?;
         masks.hide_all(&sys, mask::SYS_HIDDEN)?;
-        masks.hide_all(&sys, &mask::thermal_throttle(&sys)?)
+        masks.hide_all(&sys, &mask::thermal_throttle(sys.as_fd())?)
+    }
+
+    /// A cgroup2 that begins at the cgroup of who made the cgroup namespace. In the host's own no
+    /// new one is mounted: that would reset the mount options of the hierarchy for the whole host.
+    fn mount_cgroup(&self, sys: &Mount, procfs: &Procfs) -> Result<()> {
+        let own = namespace::open(procfs, &procfs.own_id()?, "cgroup")?;
+        if namespace::inode(own)? == FIRST_CGROUP_NAMESPACE {
+            return self.without_cgroup();
+        }
+        let attributes = match self.cgroups {
+            Cgroups::Ro => SAFE | NOEXEC | RDONLY,
+            Cgroups::Rw => SAFE | NOEXEC,
+        };
+        let place = match place::open_plain(sys.as_fd(), Path::new("fs/cgroup"), OFlags::PATH) {
+            Ok(place) => place,
+            // A kernel without cgroups.
+            Err(rustix::io::Errno::NOENT) if self.cgroups == Cgroups::Ro => return Ok(()),
+            Err(errno) => return Err(errno).or_fail_on("can't open", "/sys/fs/cgroup"),
+        };
+        let made = Mount::new("cgroup2", &[], attributes);
+        match unless_of_others(made, procfs, "cgroup")? {
+            Some(mount) => mount
+                .attach(place)
+                .map_err(|errno| attach_failed("can't mount at", "/sys/fs/cgroup", errno)),
+            None => self.without_cgroup(),
+        }
+    }
+
+    /// What is left where the cgroup namespace is somebody else's.
+    fn without_cgroup(&self) -> Result<()> {
+        match self.cgroups {
+            Cgroups::Ro => Ok(()),
+            Cgroups::Rw => Err(not_writable()
+                .reason("all cgroups of the host would be there")
+                .hint("it takes a cgroup namespace of one's own: ns-unshare --cgroup")),
+        }
     }
 }
 
@@ -164,27 +223,8 @@ fn new_sys(attributes: MountAttrFlags) -> Result<Mount> {
     })
 }
 
-/// A cgroup2 that begins at the cgroup of who made the cgroup namespace. In the host's own no new
-/// one is mounted: that would reset the mount options of the hierarchy for the whole host.
-fn mount_cgroup(sys: &Mount, procfs: &Procfs) -> Result<()> {
-    let own = namespace::open(procfs, &procfs.own_id()?, "cgroup")?;
-    let is_first = namespace::inode(own)? == FIRST_CGROUP_NAMESPACE;
-    if is_first {
-        return Ok(());
-    }
-    let place = match place::open_plain(sys.as_fd(), Path::new("fs/cgroup"), OFlags::PATH) {
-        Ok(place) => place,
-        // A kernel without cgroups.
-        Err(rustix::io::Errno::NOENT) => return Ok(()),
-        Err(errno) => return Err(errno).or_fail_on("can't open", "/sys/fs/cgroup"),
-    };
-    let made = Mount::new("cgroup2", &[], SAFE | NOEXEC | RDONLY);
-    match unless_of_others(made, procfs, "cgroup")? {
-        Some(mount) => mount
-            .attach(place)
-            .map_err(|errno| attach_failed("can't mount at", "/sys/fs/cgroup", errno)),
-        None => Ok(()),
-    }
+fn not_writable() -> Error {
+    Error::new("can't give write access to").object("/sys/fs/cgroup")
 }
 
 fn fill_dev(dev: &Mount, procfs: &Procfs) -> Result<()> {
@@ -193,13 +233,7 @@ fn fill_dev(dev: &Mount, procfs: &Procfs) -> Result<()> {
         let node = device::open((name, number))?;
         attach_in(dev, &device::mount(&node)?, name, Kind::File)?;
     }
-    for (name, target) in [
-        ("ptmx", "pts/ptmx"),
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-    ] {
+    for &(name, target) in LINKS {
         symlinkat(target, dev, name).or_fail_on(what, name)?;
     }
     let nosuid_noexec = MountAttrFlags::MOUNT_ATTR_NOSUID | NOEXEC;

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use crate::{User, scratch, sys};
 
-/// The controllers whose limits the tools set.
+/// The controllers that every cell can use, where the machine has them. Each further v1 hierarchy
+/// costs each process of a test one more move.
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 
 /// A cgroup of one test in each hierarchy that matters. Dropping it kills what is still in it.
@@ -43,14 +44,20 @@ struct Hierarchy {
 impl Cell {
     /// Makes a cell which belongs to `user`.
     pub fn new(user: User) -> Result<Cell, String> {
+        Cell::also_with(user, None)
+    }
+
+    fn also_with(user: User, controller: Option<&str>) -> Result<Cell, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("catena-test-{}-{number}", std::process::id());
         let mut cell = Cell { folders: Vec::new() };
-        for hierarchy in hierarchies() {
-            let path = hierarchy.parent().join(&name);
+        for hierarchy in hierarchies().iter().filter(|found| found.is_wanted(controller)) {
+            let parent = hierarchy.parent();
+            let path = parent.join(&name);
             let cannot = |error| format!("cannot make the cgroup {}: {error}", path.display());
             fs::create_dir(&path).map_err(cannot)?;
+            inherit_cpuset(&parent, &path).map_err(cannot)?;
             delegate(&path, user);
             cell.folders.push(Folder { path, hierarchy: hierarchy.clone() });
         }
@@ -62,7 +69,7 @@ impl Cell {
 
     /// A cell in which `controller` can be used.
     pub fn with(user: User, controller: &str) -> Result<Cell, String> {
-        let cell = Cell::new(user)?;
+        let cell = Cell::also_with(user, Some(controller))?;
         match cell.home(controller) {
             Some(_) => Ok(cell),
             None => Err(format!("the cgroup controller '{controller}' is not available here")),
@@ -130,7 +137,7 @@ impl Cell {
     /// version 2.
     fn home(&self, controller: &str) -> Option<(&Path, bool)> {
         self.folders.iter().find_map(|folder| match &folder.hierarchy.v1 {
-            Some(names) if names.iter().any(|name| name == controller) => {
+            Some(names) if names.iter().any(|name| name == in_v1(controller)) => {
                 Some((folder.path.as_path(), false))
             }
             None if words(&folder.path.join("cgroup.controllers")).contains(controller) => {
@@ -141,9 +148,29 @@ impl Cell {
     }
 
     /// The folder of the cell in the hierarchy of version 2.
-    pub fn folder_v2(&self) -> Option<&Path> {
+    pub fn folder_v2(&self) -> Result<&Path, String> {
         let folder = self.folders.iter().find(|folder| folder.hierarchy.v1.is_none());
-        folder.map(|folder| folder.path.as_path())
+        folder
+            .map(|folder| folder.path.as_path())
+            .ok_or_else(|| "no cgroup v2 hierarchy is mounted".to_owned())
+    }
+
+    /// A cell whose `controller` lives in a hierarchy of version 2.
+    pub fn with_v2(user: User, controller: &str) -> Result<Cell, String> {
+        let cell = Cell::with(user, controller)?;
+        match cell.is_v2(controller) {
+            true => Ok(cell),
+            false => Err(format!("the controller '{controller}' lives in cgroup v1 here")),
+        }
+    }
+
+    /// A cell whose `controller` lives in a hierarchy of version 1.
+    pub fn with_v1(user: User, controller: &str) -> Result<Cell, String> {
+        let cell = Cell::with(user, controller)?;
+        match cell.is_v2(controller) {
+            true => Err(format!("the controller '{controller}' lives in cgroup v2 here")),
+            false => Ok(cell),
+        }
     }
 
     /// Reads a limit of the cgroup `name` below the cell: from `v2`, or from `v1` where the
@@ -156,6 +183,11 @@ impl Cell {
             Ok(text) => text.trim_end().to_owned(),
             Err(error) => panic!("read {}: {error}", path.display()),
         }
+    }
+
+    /// Whether the cell has this interface file of `controller`.
+    pub fn has_file(&self, controller: &str, file: &str) -> bool {
+        self.home(controller).is_some_and(|(folder, _)| folder.join(file).is_file())
     }
 
     /// Whether `controller` lives in a hierarchy of version 2 here.
@@ -184,6 +216,15 @@ impl Drop for Cell {
 }
 
 impl Hierarchy {
+    /// Whether cells have a part in it: a chain puts its cgroup into v2, or into the freezer's
+    /// hierarchy where that is not mounted, and into those whose controllers it uses.
+    fn is_wanted(&self, controller: Option<&str>) -> bool {
+        let Some(names) = &self.v1 else { return true };
+        let has = |wanted: &str| names.iter().any(|name| name == wanted);
+        let is_base = || has("freezer") && hierarchies().iter().all(|found| found.v1.is_some());
+        CONTROLLERS.into_iter().any(has) || controller.is_some_and(|c| has(in_v1(c))) || is_base()
+    }
+
     /// Below which cgroup cells are made.
     ///
     /// In version 2 a cgroup with processes can't distribute controllers, so cells stand beside
@@ -222,6 +263,23 @@ pub fn own_limit(controller: &str, v2: &str, v1: &str) -> String {
     find_hierarchies().iter().find_map(read).unwrap_or_default().trim_end().to_owned()
 }
 
+/// The controller as version 1 calls it.
+fn in_v1(controller: &str) -> &str {
+    if controller == "io" { "blkio" } else { controller }
+}
+
+/// A new cpuset of version 1 is empty, and takes no process.
+fn inherit_cpuset(parent: &Path, path: &Path) -> std::io::Result<()> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let file_here = path.join(file);
+        // In version 2 an empty one means the parent's.
+        if file_here.exists() && path.join("tasks").exists() {
+            fs::write(file_here, fs::read(parent.join(file))?)?;
+        }
+    }
+    Ok(())
+}
+
 /// Hands the sub-tree at `path` to `user`, as systemd does.
 fn delegate(path: &Path, user: User) {
     scratch::give(path, user);
@@ -233,7 +291,7 @@ fn delegate(path: &Path, user: User) {
     }
 }
 
-/// The hierarchies that the tools use: version 2, and those of version 1 with our controllers.
+/// The hierarchies that are mounted: version 2, and those of version 1 with controllers.
 fn hierarchies() -> &'static [Hierarchy] {
     static FOUND: OnceLock<Vec<Hierarchy>> = OnceLock::new();
     FOUND.get_or_init(find_hierarchies)
@@ -245,7 +303,7 @@ fn find_hierarchies() -> Vec<Hierarchy> {
     own.lines().filter_map(|line| hierarchy(line, &mounts)).collect()
 }
 
-/// The hierarchy of one line of /proc/self/cgroup, if it is one of ours and mounted.
+/// The hierarchy of one line of /proc/self/cgroup, if it has controllers and is mounted.
 fn hierarchy(line: &str, mounts: &str) -> Option<Hierarchy> {
     let mut fields = line.splitn(3, ':').skip(1);
     let (names, path) = (fields.next()?, fields.next()?);
@@ -253,7 +311,7 @@ fn hierarchy(line: &str, mounts: &str) -> Option<Hierarchy> {
         "" => None,
         names => Some(names.split(',').map(str::to_owned).collect::<Vec<_>>()),
     };
-    if v1.as_ref().is_some_and(|names| !names.iter().any(|n| CONTROLLERS.contains(&n.as_str()))) {
+    if names.starts_with("name=") {
         return None;
     }
     mounts.lines().find_map(|mount| {

@@ -19,6 +19,38 @@ macro_rules! need {
     };
 }
 
+/// Takes the value out of a `Result<T, String>`, or leaves the test, which is then one for another
+/// of the machines that the suite runs on: with other controllers, swap, huge pages.
+///
+/// That it runs there is seen to by tests/accounted, from what this writes.
+#[macro_export]
+macro_rules! here_or_elsewhere {
+    ($what:expr) => {
+        match $what {
+            Ok(value) => value,
+            Err(reason) => {
+                $crate::need::elsewhere(&reason.to_string());
+                return;
+            }
+        }
+    };
+}
+
+/// Says why the present test is one for another machine, past the capture of the test runner, and
+/// in the file that `CATENA_ELSEWHERE` names.
+pub fn elsewhere(reason: &str) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("a test");
+    let program = std::env::current_exe().ok();
+    let file = program.as_deref().and_then(|path| path.file_name()?.to_str()?.split('-').next());
+    let line = format!("elsewhere: {} {name}: {reason}\n", file.unwrap_or("?"));
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    if let Some(list) = std::env::var_os("CATENA_ELSEWHERE") {
+        let list = std::fs::OpenOptions::new().append(true).create(true).open(list);
+        list.and_then(|mut list| list.write_all(line.as_bytes())).expect("write down a test");
+    }
+}
+
 /// Says why the present test is skipped, past the capture of the test runner.
 pub fn skip(reason: &str) {
     let thread = std::thread::current();

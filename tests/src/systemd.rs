@@ -20,22 +20,43 @@ pub struct Systemd {
 }
 
 impl Systemd {
-    /// Boots a host, or says why that can't be done here.
+    /// Boots a host with this machine's own system, or says why that can't be done here.
     pub fn boot() -> Result<Systemd, String> {
-        Systemd::ask_for()?;
-        let line = "cg-enter -- ns-unshare --share=user -- fs-pivot --ephemeral --no-defaults / --";
-        let chain = Chain::new(User::Root, line).arg(folder("systemd/host"));
-        Systemd::wait_for_boot(chain.arg(toolbox::folder()).arg(folder("../examples/systemd")))
+        Systemd::boot_from("/", &[])
     }
 
-    /// Boots it as the app of a container.
-    pub fn in_container(user: User) -> Result<Systemd, String> {
+    /// Boots a host with the Debian tree at `root`; each of `binds` is `SRC:DST`, shown in it.
+    pub fn boot_from(root: impl AsRef<OsStr>, binds: &[String]) -> Result<Systemd, String> {
+        Systemd::ask_for()?;
+        let line = "cg-enter -- ns-unshare --share=user -- fs-pivot --ephemeral --no-defaults";
+        let shown = [
+            format!("{}:/usr/local/lib/catena", toolbox::folder().display()),
+            format!("{}:/usr/local/share/catena", folder("../examples/systemd").display()),
+        ];
+        let chain = Chain::new(User::Root, line);
+        let chain =
+            shown.iter().chain(binds).fold(chain, |chain, bind| chain.arg("--ro-bind").arg(bind));
+        // As text: the checkout has no path in there.
+        let script = fs::read_to_string(folder("systemd/host")).expect("read");
+        Systemd::wait_for_boot(chain.arg(root).args(["--", "sh", "-c"]).arg(script))
+    }
+
+    /// Boots a system as the app of a container of `user`'s. `root` are the options of fs-pivot and
+    /// its ROOT; `words` stand on the command line, after the variables among them: systemd takes it
+    /// for the kernel's there (kernel-command-line(7)).
+    pub fn in_container(user: User, root: &str, words: &str) -> Result<Systemd, String> {
         Systemd::ask_for()?;
         user.can_isolate()?;
-        // As text: the checkout may lie below a folder that is new inside.
-        let script = std::fs::read_to_string(folder("systemd/container")).expect("read");
-        let line = "cg-enter -- ns-unshare -- fs-pivot --ephemeral / -- env container=catena sh -c";
-        Systemd::wait_for_boot(Chain::new(user, line).arg(script))
+        // A map that is not whole is what systemd knows a user namespace by.
+        let map = match user {
+            User::Root => "--map-users 0:0:65536 --map-groups 0:0:65536",
+            User::Ordinary => "--map-root",
+        };
+        let line = format!(
+            "cg-enter -- ns-unshare --stop-signal RTMIN+3 {map} -- fs-pivot --cgroup rw {root} -- \
+             ns-unshare --mount --propagation shared -- priv-drop --caps all,-SYS_RAWIO -- env container=catena {words}"
+        );
+        Systemd::wait_for_boot(Chain::new(user, &line))
     }
 
     fn ask_for() -> Result<(), String> {
@@ -166,6 +187,11 @@ impl Systemd {
         let told = Command::new("kill").args(["-s", "37", &self.pid.to_string()]).status();
         assert!(told.expect("run kill").success());
         self.chain.finish()
+    }
+
+    /// The chain, once the rest is to be seen from outside.
+    pub fn into_chain(self) -> Running {
+        self.chain
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod explain;
 mod loopback;
 mod maps;
 mod namespaces;
@@ -9,15 +10,19 @@ pub mod ns_enter;
 mod outsider;
 mod pin;
 pub mod range;
+mod reboot;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
+use chain::monitor::Rewrite;
 use chain::procfs::Procfs;
 use chain::signal::Signal;
-use chain::{Error, Fork, LinkArgs, Next, PathForm, Result, ResultExt, Role, namespace};
+use chain::{
+    Error, Explanation, Fork, LinkArgs, Monitor, Next, PathForm, Result, ResultExt, Role, namespace,
+};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -80,6 +85,10 @@ pub struct NsUnshare {
     #[arg(long, value_name = "SIGNAL", default_value = "KILL")]
     kill_signal: Signal,
 
+    /// What COMMAND gets in place of SIGTERM: RTMIN+3 is how systemd as COMMAND is told to halt
+    #[arg(long, value_name = "SIGNAL")]
+    stop_signal: Option<Signal>,
+
     #[command(flatten)]
     link: LinkArgs,
 }
@@ -109,6 +118,14 @@ impl chain::Tool for NsUnshare {
         &self.link
     }
 
+    fn explain(&self, to: &mut Explanation) -> Result<()> {
+        let kinds = self.kinds()?;
+        let known = kinds.has(Kind::User) && !to.is_changed(chain::explain::IDS);
+        let maps = known.then(|| self.maps.resolve(&Procfs::open()?)).transpose()?;
+        self.say(&kinds, maps.as_ref(), to);
+        Ok(())
+    }
+
     fn run(self, next: Next) -> Result<Infallible> {
         let mut kinds = self.kinds()?;
         let procfs = Procfs::open()?;
@@ -129,7 +146,7 @@ impl chain::Tool for NsUnshare {
             };
             match next.fork(&how, from_outside).map_err(|error| kinds.explain(error))? {
                 Role::Child(next) => next,
-                Role::Monitor(monitor) => return monitor.run(|_| Ok(())),
+                Role::Monitor(monitor) => return self.watch(monitor),
             }
         } else {
             enter(&kinds, maps.as_ref(), &pins, &procfs)?;
@@ -167,26 +184,43 @@ impl NsUnshare {
         if self.mount_proc && !kinds.has(Kind::Pid) {
             return needs("--mount-proc", "pid");
         }
-        Ok(kinds)
+        if self.stop_signal.is_some() && !kinds.has(Kind::Pid) {
+            return needs("--stop-signal", "pid");
+        }
+        match self.files().find(|(kind, _)| self.share.contains(kind)) {
+            Some((_, file)) => {
+                Err(Error::new("--share contradicts the file of a namespace").object(file))
+            }
+            None => Ok(kinds),
+        }
     }
 
     /// The files that namespaces are or will be pinned at.
-    fn pins(&self) -> Result<Vec<Pin>> {
+    fn files(&self) -> impl Iterator<Item = (Kind, &PathBuf)> {
         let named = [
             (&self.net, Kind::Net),
             (&self.uts, Kind::Uts),
             (&self.ipc, Kind::Ipc),
             (&self.cgroup, Kind::Cgroup),
         ];
-        let files = named
+        named
             .into_iter()
-            .filter_map(|(option, kind)| option.as_ref()?.as_ref().map(|file| (kind, file)));
-        files
-            .map(|(kind, file)| match self.share.contains(&kind) {
-                true => Err(Error::new("--share contradicts the file of a namespace").object(file)),
-                false => Pin::open(kind, file),
-            })
-            .collect()
+            .filter_map(|(option, kind)| option.as_ref()?.as_ref().map(|file| (kind, file)))
+    }
+
+    fn pins(&self) -> Result<Vec<Pin>> {
+        self.files().map(|(kind, file)| Pin::open(kind, file)).collect()
+    }
+
+    /// The monitor's part, until PID 1 of the new namespace has ended.
+    fn watch(&self, mut monitor: Monitor) -> Result<Infallible> {
+        if let Some(signal) = self.stop_signal {
+            let mut rewrite = Rewrite::default();
+            rewrite.set(Signal::TERM, Some(signal));
+            monitor.rewrite(rewrite);
+        }
+        let status = monitor.wait(&mut [])?;
+        monitor.finish(reboot::seen_outside(status))
     }
 
     /// What is done inside, before the next link.
@@ -217,6 +251,17 @@ impl NsUnshare {
 }
 
 impl Propagation {
+    fn meaning(self) -> &'static str {
+        match self {
+            Propagation::Private => "makes every mount private: mounts pass in no direction",
+            Propagation::Slave => {
+                "makes every mount a slave: later mounts of the host appear inside"
+            }
+            Propagation::Shared => "makes every mount shared: later mounts appear on both sides",
+            Propagation::Unchanged => "leaves the propagation of mounts as the host has it",
+        }
+    }
+
     fn set(self) -> Result<()> {
         let flag = match self {
             Propagation::Private => MsFlags::MS_PRIVATE,

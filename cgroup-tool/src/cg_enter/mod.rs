@@ -3,6 +3,7 @@
 mod args;
 mod cell;
 mod end;
+mod explain;
 mod limit_args;
 mod place;
 mod way;
@@ -10,7 +11,7 @@ mod way;
 use std::convert::Infallible;
 use std::os::fd::AsFd;
 
-use chain::{Fork, LinkArgs, Next, PathForm, Result, Role, Tool};
+use chain::{Explanation, Fork, LinkArgs, Next, PathForm, Result, Role, Tool};
 
 pub use self::args::{CgEnter, parse_parent};
 use self::cell::Cell;
@@ -24,6 +25,10 @@ impl Tool for CgEnter {
 
     fn link(&self) -> &LinkArgs {
         &self.link
+    }
+
+    fn explain(&self, to: &mut Explanation) -> Result<()> {
+        self.say(to)
     }
 
     fn run(self, next: Next) -> Result<Infallible> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use chain::{Act, Error, Result, ResultExt};
 use serde::Serialize;
 
-use self::scan::{Row, Scanner};
+use self::scan::{Row, Scanner, Wanted};
 use crate::cg_enter::parse_parent;
 use crate::hierarchy::Hierarchies;
 use crate::prune;
@@ -63,7 +63,7 @@ impl Act for CgStat {
             }
             return Ok(0);
         }
-        let mut scanner = Scanner::new(self.point.as_deref(), self.tree)?;
+        let mut scanner = Scanner::new(self.point.as_deref(), self.tree, self.wanted())?;
         let Some(seconds) = self.watch else {
             write(&self.shown(&scanner.scan()?)?)?;
             return Ok(0);
@@ -84,19 +84,30 @@ impl Act for CgStat {
 }
 
 impl CgStat {
+    fn is_json(&self) -> bool {
+        self.json || (self.watch.is_some() && !stdout().is_terminal())
+    }
+
+    fn wanted(&self) -> Wanted {
+        match self.prometheus {
+            true => Wanted::Figures,
+            false if self.is_json() => Wanted::All,
+            false => Wanted::Table,
+        }
+    }
+
     fn shown(&self, rows: &[Row]) -> Result<String> {
-        let is_terminal = stdout().is_terminal();
         if self.prometheus {
             return Ok(prometheus::print(rows));
         }
-        if self.json || (self.watch.is_some() && !is_terminal) {
+        if self.is_json() {
             let time =
                 SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
             let line = serde_json::to_string(&Report { time, cgroups: rows })
                 .map_err(|error| Error::new(error.to_string()))?;
             return Ok(line + "\n");
         }
-        let size = rustix::termios::tcgetwinsize(stdout()).ok().filter(|_| is_terminal);
+        let size = rustix::termios::tcgetwinsize(stdout()).ok().filter(|_| stdout().is_terminal());
         let table = table::print(
             rows,
             size.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0),

@@ -12,7 +12,7 @@ use super::app::{self, App};
 use crate::group::Group;
 use crate::hierarchy::Hierarchies;
 use crate::name;
-use crate::usage::{Pressure, Usage};
+use crate::usage::{Counters, Pressure, Usage};
 
 /// One cgroup.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -46,6 +46,17 @@ pub struct Pressures {
     pub io: Option<Pressure>,
 }
 
+/// What is to be found out: each file costs three system calls, which is what cg-stat's time is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// What the table has a column for.
+    Table,
+    /// Every figure, and the app.
+    All,
+    /// Every figure.
+    Figures,
+}
+
 /// Looks again and again at one point.
 #[derive(Debug)]
 pub struct Scanner {
@@ -53,20 +64,22 @@ pub struct Scanner {
     /// The point in each hierarchy; the one that has all cgroups is the first.
     parents: Vec<Group>,
     to_the_leaves: bool,
+    wanted: Wanted,
     /// CPU time at the last look.
     last: HashMap<String, (Instant, u64)>,
 }
 
 impl Scanner {
     /// Finds the point.
-    pub fn new(point: Option<&Path>, to_the_leaves: bool) -> Result<Self> {
+    pub fn new(point: Option<&Path>, to_the_leaves: bool, wanted: Wanted) -> Result<Self> {
         let hierarchies = Hierarchies::find()?;
         let base = hierarchies.base()?;
         let mut parents = vec![base.parent(point)?];
         for other in hierarchies.all().filter(|other| !std::ptr::eq(*other, base)) {
             parents.extend(other.parent_if_there(point)?.filter(|group| group.counters().any()));
         }
-        Ok(Scanner { procfs: Procfs::open()?, parents, to_the_leaves, last: HashMap::new() })
+        let (procfs, last) = (Procfs::open()?, HashMap::new());
+        Ok(Scanner { procfs, parents, to_the_leaves, wanted, last })
     }
 
     /// All cgroups as they are now, sorted by name.
@@ -107,13 +120,13 @@ impl Scanner {
             if depth == 0 && name == name::REST && !self.to_the_leaves {
                 continue;
             }
-            let mut usage = Usage::default();
-            for (parent, has) in parents.iter().zip(&counters) {
-                usage.add(*has, &|file| parent.try_read(&format!("{name}/{file}")).ok());
-            }
             let path = format!("{way}{name}");
-            rows.extend(self.row(first, &name, path.clone(), depth, usage)?);
-            if self.to_the_leaves {
+            let is_leaf = first.is_leaf(&name);
+            if let Some(processes) = processes(first, &name, is_leaf)? {
+                let usage = self.usage(parents, &counters, &name, &processes);
+                rows.push(self.row(first, &name, path.clone(), depth, usage, &processes));
+            }
+            if self.to_the_leaves && !is_leaf {
                 let mut below = Vec::new();
                 for parent in parents {
                     below.extend(parent.open_if_there(&name)?);
@@ -124,47 +137,52 @@ impl Scanner {
         Ok(())
     }
 
-    /// One row; none if the cgroup is gone meanwhile.
+    fn usage(
+        &self,
+        parents: &[Group],
+        counters: &[Counters],
+        name: &str,
+        processes: &[i32],
+    ) -> Usage {
+        let mut usage = Usage::default();
+        for (parent, has) in parents.iter().zip(counters) {
+            let has = match self.wanted {
+                Wanted::Table => has.in_table(processes.is_empty()),
+                Wanted::All | Wanted::Figures => *has,
+            };
+            usage.add(has, &|file| parent.try_read(&format!("{name}/{file}")).ok());
+        }
+        usage.pids.get_or_insert(processes.len() as u64);
+        usage
+    }
+
     fn row(
         &self,
         parent: &Group,
         name: &str,
         path: String,
         depth: usize,
-        mut usage: Usage,
-    ) -> Result<Option<Row>> {
-        let mut processes = Vec::new();
-        if usage.pids != Some(0) {
-            let Some(text) = parent.try_read(&format!("{name}/cgroup.procs")).ok() else {
-                return Ok(None);
-            };
-            processes.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
-            // Those of its own suffice to find the app, not to count.
-            if (processes.is_empty() || usage.pids.is_none())
-                && let Some(group) = parent.open_if_there(name)?
-            {
-                processes.clear();
-                collect(&group, &mut processes)?;
-            }
+        usage: Usage,
+        processes: &[i32],
+    ) -> Row {
+        let mut row = Row { name: path, depth, usage, ..Row::default() };
+        if processes.is_empty() {
+            return row;
         }
-        usage.pids.get_or_insert(processes.len() as u64);
         let pressure = |resource: &str| {
             let text = parent.try_read(&format!("{name}/{resource}.pressure"));
             Pressure::parse(&text.ok()?)
         };
-        let pressure = match processes.is_empty() {
-            true => Pressures::default(),
-            false => {
-                Pressures { cpu: pressure("cpu"), memory: pressure("memory"), io: pressure("io") }
-            }
-        };
-        let mut row = Row { name: path, depth, usage, pressure, ..Row::default() };
-        if let Some(App { pid, command, age }) = app::find(&self.procfs, &processes) {
+        row.pressure =
+            Pressures { cpu: pressure("cpu"), memory: pressure("memory"), io: pressure("io") };
+        if self.wanted != Wanted::Figures
+            && let Some(App { pid, command, age }) = app::find(&self.procfs, processes)
+        {
             row.pid = Some(pid);
             row.command = command;
             row.cpu_percent = row.usage.cpu_usec.and_then(|usage| percent(usage, age));
         }
-        Ok(Some(row))
+        row
     }
 }
 
@@ -173,21 +191,40 @@ fn percent(cpu_usec: u64, age: Duration) -> Option<f64> {
     (age > 0.0).then(|| cpu_usec as f64 / age * 100.0)
 }
 
-/// The processes in `group` and below.
-fn collect(group: &Group, processes: &mut Vec<i32>) -> Result<()> {
-    match group.processes() {
-        Ok(found) => processes.extend(found),
-        // It is gone, or a threaded one, whose processes its parent lists.
-        Err(error)
-            if matches!(error.errno(), Some(Errno::ENOENT | Errno::ENODEV | Errno::EOPNOTSUPP)) =>
-        {
-            return Ok(());
-        }
-        Err(error) => return Err(error),
+/// The processes in the cgroup `name` and below; `None` if it is gone meanwhile, or a threaded
+/// one, whose processes its parent lists.
+fn processes(parent: &Group, name: &str, is_leaf: bool) -> Result<Option<Vec<i32>>> {
+    let Ok(text) = parent.try_read(&format!("{name}/cgroup.procs")) else {
+        return Ok(None);
+    };
+    let mut processes: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    if !is_leaf && let Some(group) = parent.open_if_there(name)? {
+        collect_below(&group, &mut processes)?;
     }
+    Ok(Some(processes))
+}
+
+/// Adds the processes of the cgroups in `group`, and below.
+fn collect_below(group: &Group, processes: &mut Vec<i32>) -> Result<()> {
     for name in group.children()? {
-        if let Some(child) = group.open_if_there(&name)? {
-            collect(&child, processes)?;
+        let Some(child) = group.open_if_there(&name)? else {
+            continue;
+        };
+        match child.processes() {
+            Ok(found) => processes.extend(found),
+            // It is gone, or a threaded one, whose processes its parent lists.
+            Err(error)
+                if matches!(
+                    error.errno(),
+                    Some(Errno::ENOENT | Errno::ENODEV | Errno::EOPNOTSUPP)
+                ) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
+        if !group.is_leaf(&name) {
+            collect_below(&child, processes)?;
         }
     }
     Ok(())

@@ -27,6 +27,9 @@ pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
         ("spin", [time]) => load::spin(number(time)),
         ("huge", [pages]) => load::huge(number(pages)),
         ("read-direct", [path, bytes]) => load::read_direct(path, number(bytes)),
+        ("together", [fifo, place, time, disk @ ..]) => {
+            load::together(fifo, place == "first", number(time), disk.first())
+        }
         ("eat", [bytes]) => eat(number(bytes)),
         ("fork", [count]) => fork_many(number(count)),
         ("orphans", [count]) => orphans(number(count)),

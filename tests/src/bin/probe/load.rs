@@ -1,13 +1,15 @@
 //! Using what a machine has: CPU time, huge pages, disks.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 
 use crate::act::say;
 
@@ -44,18 +46,66 @@ pub fn huge(pages: usize) -> i32 {
     0
 }
 
+const BLOCK: usize = 65536;
+
 /// Reads so many bytes past the cache; says how many milliseconds that took.
 pub fn read_direct(path: &OsString, bytes: usize) -> i32 {
-    const BLOCK: usize = 65536;
+    let begin = Instant::now();
+    read_blocks(path, |count| count * BLOCK < bytes);
+    say(&begin.elapsed().as_millis().to_string());
+    0
+}
+
+/// Works beside another probe, which meets this one at the FIFO: both end at the same moment, so
+/// that what each could do shows what it was given. The first tells the other when that is. Says
+/// how many milliseconds of CPU time it got, or how many blocks it could read from `disk`.
+pub fn together(
+    fifo: &OsString,
+    is_first: bool,
+    milliseconds: u64,
+    disk: Option<&OsString>,
+) -> i32 {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let end = match is_first {
+        true => {
+            let mut other = OpenOptions::new().write(true).open(fifo).expect("open a FIFO");
+            let end = now() + u128::from(milliseconds);
+            other.write_all(&end.to_ne_bytes()).expect("write to a FIFO");
+            end
+        }
+        false => {
+            let mut end = [0; 16];
+            let mut other = File::open(fifo).expect("open a FIFO");
+            other.read_exact(&mut end).expect("read from a FIFO");
+            u128::from_ne_bytes(end)
+        }
+    };
+    let done = match disk {
+        Some(disk) => read_blocks(disk, |_| now() < end) as i64,
+        None => {
+            while now() < end {
+                std::hint::spin_loop();
+            }
+            let used = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage");
+            (used.user_time() + used.system_time()).num_milliseconds()
+        }
+    };
+    say(&done.to_string());
+    0
+}
+
+/// Reads block after block past the cache as long as `goes_on`; gives their number.
+fn read_blocks(path: &OsString, goes_on: impl Fn(usize) -> bool) -> usize {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path);
     let file = file.expect("open a device");
     let mut memory = vec![0_u8; 2 * BLOCK];
     let start = memory.as_ptr().align_offset(4096);
-    let begin = Instant::now();
-    for offset in (0..bytes).step_by(BLOCK) {
+    let mut count = 0;
+    while goes_on(count) {
         let block = &mut memory[start..start + BLOCK];
-        std::os::unix::fs::FileExt::read_exact_at(&file, block, offset as u64).expect("read");
+        let offset = (count * BLOCK) as u64;
+        std::os::unix::fs::FileExt::read_exact_at(&file, block, offset).expect("read");
+        count += 1;
     }
-    say(&begin.elapsed().as_millis().to_string());
-    0
+    count
 }

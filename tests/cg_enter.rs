@@ -22,7 +22,7 @@ each_user![if can_make_cgroups;
     forks_beyond_the_limit_fail,
     a_populated_cgroup_is_refused,
     a_populated_cgroup_can_be_shared,
-    a_name_is_no_path,
+    f11_a_name_is_no_path,
     a_parent_can_be_named,
     where_the_user_may_not_it_fails,
 ];
@@ -239,7 +239,7 @@ fn a_populated_cgroup_can_be_shared(user: User) {
     first.finish().expect(Signal::SIGTERM, "ready\n", "");
 }
 
-fn a_name_is_no_path(user: User) {
+fn f11_a_name_is_no_path(user: User) {
     let long = "x".repeat(256);
     for name in ["", ".", "..", "../web", "web/..", "/web", "a\nb", "cgroup.procs", &long] {
         let cell = cell(user);

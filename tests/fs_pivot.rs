@@ -16,8 +16,8 @@ each_user![if can_pivot;
     what_is_written_stays_in_a_bound_root,
     a_read_only_root,
     the_working_directory,
-    the_old_root_cannot_be_climbed_to,
-    an_image_cannot_stand_in_for_a_tool,
+    f8_the_old_root_cannot_be_climbed_to,
+    f1_an_image_cannot_stand_in_for_a_tool,
     a_mount_point_in_the_image_leads_nowhere,
     a_missing_root_is_an_error,
     a_bad_mount_is_an_error,
@@ -143,7 +143,7 @@ fn the_working_directory(user: User) {
     link.expect(125, "", like("fs-pivot: *"));
 }
 
-fn the_old_root_cannot_be_climbed_to(user: User) {
+fn f8_the_old_root_cannot_be_climbed_to(user: User) {
     let root = rootfs(user);
     let marker = Scratch::new(user);
     let escape = ["/bin/probe", "escape", marker.path().to_str().expect("a plain path")];
@@ -152,7 +152,7 @@ fn the_old_root_cannot_be_climbed_to(user: User) {
     Chain::new(user, &format!("unshare -r chroot {root}")).args(escape).run().expect(0, "ok\n", "");
 }
 
-fn an_image_cannot_stand_in_for_a_tool(user: User) {
+fn f1_an_image_cannot_stand_in_for_a_tool(user: User) {
     let root = rootfs(user);
     for tool in catena_tests::toolbox::TOOLS {
         let path = root.file(&format!("bin/{tool}"), "#!/bin/sh\necho evil\n");

@@ -17,7 +17,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, Uid, chdir, chroot, fchdir, fork, pause, setresuid, setsid};
 
-use crate::load;
+use crate::{attack, load};
 
 /// Does `deed`; gives the exit status.
 pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
@@ -49,6 +49,8 @@ pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
         ("calls", [entry, last]) => calls(entry, number(last)),
         ("ioctl", [request]) => result(ioctl(number(request))),
         ("push", [text]) => result(push(text)),
+        ("attack", []) => attack::on_all(),
+        ("overwrite", [name]) => result(attack::overwrite(&name.to_string_lossy())),
         ("copy", []) => result(io::copy(&mut io::stdin(), &mut io::stdout()).map(drop)),
         _ => {
             say(&format!("the probe can't do this: {deed:?} {words:?}"));

@@ -97,6 +97,12 @@ impl Filters {
         self.push(program, 0, &name)
     }
 
+    /// Adds a filter as another process has it (SECCOMP_RET_USER_NOTIF has no listener here, so such
+    /// a call fails with ENOSYS).
+    pub fn add_copy(&mut self, program: Vec<Instruction>, flags: u32) -> Result<()> {
+        self.push(program, flags, "a copy of the container's")
+    }
+
     fn add(&mut self, policy: &Policy, flags: u32, name: &str) -> Result<()> {
         let program = compile(policy).ok_or_else(|| {
             Error::new("can't use the seccomp profile")

@@ -24,6 +24,7 @@
 //! the chain is over was left behind by it, and fails the test.
 
 mod birth;
+pub mod process_trees;
 pub mod cell;
 pub mod chain;
 pub mod debian;
@@ -45,7 +46,6 @@ pub mod systemd;
 pub mod terminal;
 pub mod toolbox;
 pub mod tree;
-pub mod trees;
 pub mod user;
 
 pub use cell::Cell;

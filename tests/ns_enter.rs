@@ -1,6 +1,12 @@
 //! ns-enter: into a running container, with its privileges and no others, and no way out of it.
 
-use catena_tests::{Chain, Running, User, each_user, like};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use catena_tests::{Cell, Chain, Rootfs, Running, Scratch, User, each_user, like, need};
 use nix::sys::signal::Signal;
 
 each_user![if User::can_isolate;
@@ -14,6 +20,11 @@ each_user![if User::can_isolate;
     nothing_to_enter_is_an_error,
     it_dies_with_its_monitor,
     the_container_sees_nothing_of_who_joins,
+    the_program_that_joins_is_not_overwritten,
+    seccomp_filters_are_the_containers,
+    a_filter_without_no_new_privs_is_copied_too,
+    the_container_is_found_by_its_cgroup,
+    an_image_without_a_shell_gets_a_toolbox,
 ];
 
 /// A container that holds still, and the process id of its PID 1.
@@ -140,27 +151,15 @@ fn it_dies_with_its_monitor(user: User) {
     end(container);
 }
 
-/// What container root tries on every process it sees, again and again: its root, its descriptors,
-/// its memory. It says so if what it reaches is not in its own mount namespace.
-const ATTACK: &str = r#"
-    own=$(readlink /proc/self/ns/mnt)
-    echo ready
-    while :; do
-        for process in /proc/[0-9]*; do
-            case $process in /proc/1|/proc/$$) continue;; esac
-            program=$(readlink $process/exe 2>/dev/null) || continue
-            case $program in *nsenter*|*ns-enter*) echo "reached $program";; esac
-        done
-    done"#;
-
 fn the_container_sees_nothing_of_who_joins(user: User) {
     let attack = |joiner: &str, count: usize| {
-        let chain = Chain::new(user, "ns-unshare -- mini-init --grace 0 -- sh -c").arg(ATTACK);
-        let mut container = chain.start();
+        let chain = Chain::new(user, "ns-unshare -- mini-init --grace 0 -- {probe} attack");
+        let mut container = chain.deadline(Duration::from_secs(120)).start();
         container.wait_for("ready\n");
         let init = children(container.pid())[0];
+        let probe = catena_tests::toolbox::probe().display().to_string();
         for _ in 0..count {
-            let line = joiner.replace("{init}", &init.to_string());
+            let line = joiner.replace("{init}", &init.to_string()).replace("{app}", &probe);
             Chain::new(user, &line).run();
         }
         container.signal(Signal::SIGTERM);
@@ -169,7 +168,182 @@ fn the_container_sees_nothing_of_who_joins(user: User) {
     // A joiner that executes its like inside first, as some engines did.
     let weak =
         "nsenter --user --mount --pid --preserve-credentials -t {init} nsenter -F sleep 0.05";
-    assert!(attack(weak, 20).contains("reached"), "the attack itself does not work");
-    let ours = attack("ns-enter --no-cgroup {init} -- true", 100);
+    let reached = attack(weak, 20);
+    for way in ["exe", "root", "cwd", "mem", "fd", "ptrace"] {
+        assert!(
+            reached.contains(&format!("reached {way}\n")),
+            "the attack fails: {way}: {reached}"
+        );
+    }
+    let ours = attack("ns-enter --no-cgroup {init} -- {app} exit 0", 1000);
     assert_eq!(ours, "ready\n");
+}
+
+/// COMMAND is the container's to choose: here the program that joined, once more, which the
+/// container can open.
+fn the_program_that_joins_is_not_overwritten(user: User) {
+    need!(Rootfs::new(user));
+    let attack = |name: &str, joiner: &str, program: &Path| {
+        let root = Rootfs::new(user).expect("asked before");
+        std::os::unix::fs::symlink("/proc/self/exe", root.join("bin/evil")).expect("symlink");
+        root.file("bin/loop", "#!/proc/self/exe\n");
+        std::fs::set_permissions(root.join("bin/loop"), Permissions::from_mode(0o755))
+            .expect("chmod");
+        let chain = format!("ns-unshare -- fs-pivot {root} -- mini-init --grace 0 -- /bin/probe");
+        let mut container = Chain::new(user, &chain).args(["overwrite", name]).start();
+        container.wait_for("ready\n");
+        let before = std::fs::read(program).expect("read a program");
+        let line = joiner.replace("{init}", &inner(&container).to_string());
+        // Whatever becomes of it: the container has it in its hands.
+        let (held, _writer) = std::io::pipe().expect("pipe");
+        let joined = Chain::new(user, &line).descriptor(0, held).leaves_processes().start();
+        container.wait_for("\n");
+        let outcome = container.finish();
+        drop(joined);
+        (outcome.stdout, std::fs::read(program).expect("read a program") == before)
+    };
+    // A copy, for it will be written over.
+    let scratch = Scratch::new(user);
+    let nsenter = scratch.join("nsenter");
+    std::fs::copy(need!(catena_tests::need::program("nsenter")), &nsenter).expect("copy");
+    catena_tests::scratch::give(&nsenter, user);
+    let weak = format!(
+        "{} --user --mount --pid --root --preserve-credentials -t {{init}} /bin/loop",
+        nsenter.display()
+    );
+    let (said, is_same) = attack("nsenter", &weak, &nsenter);
+    assert!(said.ends_with("ok\n") && !is_same, "the attack itself fails: {said}");
+    let own = catena_tests::toolbox::tool("ns-enter");
+    let ours = "ns-enter --no-cgroup {init} -- /bin/evil --plan - 1";
+    let (said, is_same) = attack("ns-enter", ours, &own);
+    assert!(said.contains("EPERM") && is_same, "{said}");
+}
+
+/// The process id of a container's PID 1.
+fn inner(container: &Running) -> i32 {
+    children(container.pid()).first().copied().expect("PID 1")
+}
+
+fn seccomp_filters_are_the_containers(user: User) {
+    let chain = "ns-unshare -- priv-drop --seccomp default --no-nested-userns --";
+    let asked = format!("{chain} mini-init -- {{probe}} calls native 470");
+    let theirs = Chain::new(user, &asked).run().stdout;
+    let (container, init) = container(user, chain);
+    let enter = |options: &str, deed: &str| {
+        let line = format!("ns-enter --no-cgroup {options} {init} -- {{probe}} {deed}");
+        Chain::new(user, &line)
+    };
+    let calls = "calls native 470";
+    match user {
+        User::Root => assert_eq!(enter("", calls).run().stdout, theirs),
+        // The kernel shows them to nobody else.
+        User::Ordinary => {
+            let refused = "ns-enter: can't copy the seccomp filter *: Permission denied\nhint: *\n";
+            enter("", calls).run().expect(125, "", like(refused));
+        }
+    }
+    let default =
+        Chain::new(user, "ns-unshare -- priv-drop -- mini-init -- {probe}").args(calls.split(' '));
+    assert_eq!(enter("--seccomp default", calls).run().stdout, default.run().stdout);
+    assert_ne!(enter("--no-seccomp", calls).run().stdout, theirs);
+    // One that is refused for sure: keyctl(2) is there without a filter.
+    let status = |options: &str| {
+        let line =
+            format!("ns-enter --no-cgroup {options} {init} -- grep Seccomp: /proc/self/status");
+        Chain::new(user, &line).run().stdout
+    };
+    assert_eq!(status("--seccomp default"), "Seccomp:\t2\n");
+    assert_eq!(status("--no-seccomp"), "Seccomp:\t0\n");
+    end(container);
+}
+
+fn a_filter_without_no_new_privs_is_copied_too(user: User) {
+    if !user.is_root() {
+        return;
+    }
+    // As a container engine has it: root inside, a filter, and no no_new_privs.
+    let script = "import ctypes, os, struct\n\
+        libc = ctypes.CDLL(None, use_errno=True)\n\
+        f = struct.pack('HBBI', 0x20, 0, 0, 0) + struct.pack('HBBI', 0x15, 0, 1, 250) + \
+            struct.pack('HBBI', 6, 0, 0, 0x50000 | 99) + struct.pack('HBBI', 6, 0, 0, 0x7fff0000)\n\
+        b = ctypes.create_string_buffer(f)\n\
+        p = struct.pack('HxxxxxxP', 4, ctypes.addressof(b))\n\
+        q = ctypes.create_string_buffer(p)\n\
+        assert libc.prctl(22, 2, q, 0, 0) == 0\n\
+        print('ready', flush=True)\n\
+        os.read(0, 1)\n";
+    need!(catena_tests::need::program("python3"));
+    let (held, writer) = std::io::pipe().expect("pipe");
+    let chain =
+        Chain::new(user, "ns-unshare -- /usr/bin/python3 -c").arg(script).descriptor(0, held);
+    let mut container = chain.start();
+    container.wait_for("ready\n");
+    let line = format!("ns-enter --no-cgroup {} -- {{probe}} calls native 250", inner(&container));
+    let calls = Chain::new(user, &line).run().stdout;
+    // keyctl of x86_64; elsewhere another call.
+    assert!(calls.trim_end().ends_with(" 99"), "{calls}");
+    let line =
+        format!("ns-enter --no-cgroup {} -- grep NoNewPrivs /proc/self/status", inner(&container));
+    Chain::new(user, &line).run().expect(0, "NoNewPrivs:\t0\n", "");
+    drop(writer);
+    container.finish();
+}
+
+fn the_container_is_found_by_its_cgroup(user: User) {
+    let cell = Rc::new(need!(Cell::new(user)));
+    let line = "cg-enter --name web -- ns-unshare --hostname box -- mini-init -- {probe} signals 1";
+    let mut container = Chain::new(user, line).in_cell(&cell).start();
+    container.wait_for("ready\n");
+    let listed = Chain::new(user, "cg-stat").in_cell(&cell).run().stdout;
+    let name =
+        listed.lines().find_map(|line| line.split_whitespace().find(|word| word.contains("web")));
+    let name = name.unwrap_or_else(|| panic!("cg-stat does not name it: {listed}"));
+    let enter =
+        |what: &str| Chain::new(user, &format!("ns-enter {name} -- {what}")).in_cell(&cell).run();
+    enter("hostname").expect(0, "box\n", "");
+    // In the cgroup too: from there the container's own namespace shows its root.
+    let own = enter("cat /proc/self/cgroup").stdout;
+    let theirs = enter("cat /proc/1/cgroup").stdout;
+    assert_eq!(own, theirs);
+    Chain::new(user, "ns-enter nothing -- true").in_cell(&cell).run().expect(
+        125,
+        "",
+        like("ns-enter: can't find the cgroup: *\nhint: cg-stat lists them\n"),
+    );
+    container.signal(Signal::SIGTERM);
+    container.finish();
+}
+
+fn an_image_without_a_shell_gets_a_toolbox(user: User) {
+    let root = need!(Rootfs::new(user));
+    let busybox = need!(catena_tests::need::program("busybox"));
+    let scratch = Scratch::new(user);
+    std::fs::copy(busybox, scratch.join("busybox")).expect("copy");
+    std::os::unix::fs::symlink("busybox", scratch.join("sh")).expect("symlink");
+    std::os::unix::fs::symlink("busybox", scratch.join("ls")).expect("symlink");
+    for entry in std::fs::read_dir(root.join("bin")).expect("bin").flatten() {
+        if entry.file_name() != "probe" {
+            std::fs::remove_file(entry.path()).expect("remove");
+        }
+    }
+    let chain = format!("ns-unshare -- fs-pivot {root} -- mini-init -- /bin/probe signals 1");
+    let mut container = Chain::new(user, &chain).start();
+    container.wait_for("ready\n");
+    let init = inner(&container);
+    let enter = |options: &str, script: &str| {
+        let line = format!("ns-enter --no-cgroup {options} {init} -- sh -c");
+        Chain::new(user, &line).arg(script).run()
+    };
+    let missing = "ns-enter: can't execute: 'sh': not found in PATH\n";
+    enter("", "ls /bin").expect(127, "", missing);
+    let with = format!("--toolbox {}", scratch.path().display());
+    enter(&with, "ls /bin; : >/mnt/x").expect(
+        1,
+        "probe\n",
+        like("sh: can't create /mnt/x: Read-only file system\n"),
+    );
+    // For that process alone.
+    assert_eq!(std::fs::read_dir(format!("/proc/{init}/root/mnt")).map_or(0, Iterator::count), 0);
+    container.signal(Signal::SIGTERM);
+    container.finish();
 }

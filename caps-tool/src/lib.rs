@@ -2,14 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-mod capability;
 mod drop;
 mod explain;
 mod label;
 mod landlock;
 mod report;
 mod rlimit;
-pub mod seccomp;
 mod securebits;
 mod settings;
 mod user;
@@ -19,6 +17,8 @@ use std::io::Write;
 
 use chain::{Error, Explanation, LinkArgs, Next, PathForm, Result, ResultExt};
 use rustix::thread::{CapabilitySet, capabilities};
+
+pub use confine::{capability, seccomp};
 
 use capability::Wanted;
 use drop::Target;

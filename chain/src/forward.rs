@@ -57,6 +57,10 @@ impl Monitor {
         let Some(signal) = Signal::from_number(info.signal).filter(|s| *s != Signal::CHLD) else {
             return Ok(());
         };
+        // This process's own write to a pipe that nobody reads.
+        if signal == Signal::PIPE && info.pid == std::process::id() {
+            return Ok(());
+        }
         if info.code == SI_KERNEL {
             if self.shares_group() {
                 return self.terminal_stops_init(signal);

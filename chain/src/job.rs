@@ -18,13 +18,12 @@
 
 use std::os::fd::OwnedFd;
 
-use nix::errno::Errno;
-
+use crate::errand::Errand;
 use crate::error::{Result, ResultExt};
 use crate::monitor::Monitor;
 use crate::next::Next;
 use crate::signal::{Signal, SignalSet};
-use crate::sys::{self, Change, Forked};
+use crate::sys;
 use crate::terminal::{Foreground, Terminal};
 
 /// What the child leads.
@@ -32,6 +31,8 @@ use crate::terminal::{Foreground, Terminal};
 pub enum Lead {
     /// A process group, to which the terminal is lent.
     Group,
+    /// The same for another monitor, which lends the terminal on.
+    Monitor,
     /// A session, which has no controlling terminal: nothing can be pushed into the caller's.
     Session,
     /// A session with a terminal of its own. A [`Source`] of the monitor carries what is typed at
@@ -52,22 +53,13 @@ pub enum Share {
     Nothing,
 }
 
-/// A child of the lender that asks the terminal something on its behalf.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Errand {
-    /// Has the job's group stop, because the app was stopped by this signal.
-    Stop(i32),
-    /// Finds out whether the job's group is in the foreground.
-    Look,
-}
-
 /// The job that this process and its child are of.
 #[derive(Debug)]
 pub(crate) struct Job {
-    terminal: Option<Terminal>,
+    pub(crate) terminal: Option<Terminal>,
     child_is_init: bool,
     lead: Option<Lead>,
-    errand: Option<(i32, Errand)>,
+    pub(crate) errand: Option<(i32, Errand)>,
     child_is_stopped: bool,
     /// The terminal stopped the job's group itself: the app had not been lent it again, since a
     /// shell that has a running job come to the foreground (bash's fg) need not tell it.
@@ -86,7 +78,7 @@ impl Next {
     /// In a forked child, which has SIGTTOU blocked: makes it the leader of a new group, in
     /// the foreground if the chain is, or of a new session.
     pub fn lead(&self, lead: Lead) -> Result<()> {
-        if lead != Lead::Group {
+        if matches!(lead, Lead::Session | Lead::Terminal) {
             return nix::unistd::setsid().or_fail("can't make a session").map(drop);
         }
         let own = nix::unistd::Pid::from_raw(0);
@@ -128,14 +120,14 @@ impl Job {
     /// Whether the terminal is lent to the child: to the group that it leads, or, by way of a
     /// relay, to its own terminal.
     pub(crate) fn lends(&self) -> bool {
-        self.terminal.is_some() && matches!(self.lead, Some(Lead::Group | Lead::Terminal))
+        self.terminal.is_some() && self.lead.is_some_and(|lead| lead != Lead::Session)
     }
 
-    fn has_relay(&self) -> bool {
+    pub(crate) fn has_relay(&self) -> bool {
         self.lead == Some(Lead::Terminal)
     }
 
-    fn lend_to(&mut self, child: i32) -> Result<()> {
+    pub(crate) fn lend_to(&mut self, child: i32) -> Result<()> {
         self.set_share(Share::All);
         match &self.terminal {
             Some(terminal) if self.has_relay() => terminal.make_raw(),
@@ -151,7 +143,7 @@ impl Job {
     }
 
     /// The job is in the background: another has the terminal, and sets its modes.
-    fn leave_terminal(&mut self) {
+    pub(crate) fn leave_terminal(&mut self) {
         self.set_share(Share::Output);
         if let Some(terminal) = &self.terminal {
             terminal.forget_cooked();
@@ -230,6 +222,7 @@ impl Monitor {
 
     /// Stop and no return: PID 1 asks the terminal to do it, others can do it themselves.
     fn stop_job(&mut self, signal: Signal) -> Result<()> {
+        let was = self.job.share;
         self.job.set_share(Share::Nothing);
         if let Some(terminal) = &self.job.terminal {
             terminal.make_cooked();
@@ -238,7 +231,9 @@ impl Monitor {
             if self.job.is_stopped_by_key {
                 return Ok(());
             }
-            return self.send_out(Errand::Stop(signal.number()));
+            // A relay has the job's own group in the foreground.
+            let own = self.job.has_relay() && was == Share::All;
+            return self.send_out(if own { Errand::Probe } else { Errand::Stop(signal.number()) });
         }
         // As the terminal would: to all of the job's group.
         sys::send_signal(0, Signal::TSTP.number()).or_fail("can't stop the job")?;
@@ -267,11 +262,11 @@ impl Monitor {
         let Some(terminal) = &self.job.terminal else { return Ok(()) };
         match self.job.errand {
             // It is what has to be continued, and was already if the shell did so.
-            Some((pid, Errand::Stop(_))) => {
+            Some((pid, Errand::Stop(_) | Errand::Leave)) => {
                 let _ = sys::send_signal(pid, Signal::CONT.number());
                 return Ok(());
             }
-            Some((_, Errand::Look)) => return Ok(()),
+            Some((_, Errand::Look | Errand::Probe)) => return Ok(()),
             None => {}
         }
         match terminal.foreground() {
@@ -282,8 +277,9 @@ impl Monitor {
         self.continue_child()
     }
 
-    fn continue_child(&mut self) -> Result<()> {
-        if !std::mem::take(&mut self.job.child_is_stopped) {
+    pub(crate) fn continue_child(&mut self) -> Result<()> {
+        // A monitor is told even if it runs: it has to find out whether to lend the terminal on.
+        if !std::mem::take(&mut self.job.child_is_stopped) && self.job.lead != Some(Lead::Monitor) {
             return Ok(());
         }
         sys::send_signal(-self.child, Signal::CONT.number())
@@ -294,85 +290,10 @@ impl Monitor {
             })
             .or_fail("can't continue the app")
     }
-
-    /// Forks a child of the job's group that asks the terminal; [`Monitor::errand_returned`] sees
-    /// its answer.
-    fn send_out(&mut self, errand: Errand) -> Result<()> {
-        let Some(terminal) = &self.job.terminal else { return Ok(()) };
-        match sys::fork(0, None).or_fail("can't fork")? {
-            Forked::Child => sys::exit_now(match errand {
-                Errand::Look if terminal.grants_reading() => IN_FOREGROUND,
-                Errand::Look => IN_BACKGROUND,
-                Errand::Stop(_) => stop_group(terminal),
-            }),
-            Forked::Parent { pid, pidfd: _ } => {
-                self.job.errand = Some((pid, errand));
-                Ok(())
-            }
-        }
-    }
-
-    /// Child `pid` changed: whether it was one sent out to ask the terminal.
-    pub(crate) fn errand_returned(&mut self, pid: i32, change: Change) -> Result<bool> {
-        let Some((_, errand)) = self.job.errand.filter(|(sent, _)| *sent == pid) else {
-            return Ok(false);
-        };
-        if matches!(change, Change::Stopped(_)) {
-            return Ok(true);
-        }
-        self.job.errand = None;
-        if self.status.is_some() {
-            return Ok(true);
-        }
-        match (change, errand) {
-            // In the case of a stop: it was not the app's group that was in the foreground.
-            (Change::Exited(IN_FOREGROUND), _) => {
-                self.job.lend_to(self.child)?;
-                self.continue_child()?;
-            }
-            (_, Errand::Look) => {
-                self.job.leave_terminal();
-                self.continue_child()?;
-            }
-            // The whole job was stopped, and has been continued.
-            (Change::Exited(CONTINUED), _) => self.continue_job()?,
-            // No shell could continue it: Ctrl-Z has no effect there.
-            (Change::Exited(IN_BACKGROUND), Errand::Stop(libc::SIGTSTP)) => {
-                self.continue_child()?;
-            }
-            (_, Errand::Stop(_)) => {}
-        }
-        Ok(true)
-    }
-
-    /// The child has ended: nobody asks for it any more.
-    pub(crate) fn end_errand(&self) {
-        if let Some((pid, _)) = self.job.errand {
-            let _ = sys::send_signal(pid, Signal::KILL.number());
-        }
-    }
-}
-
-/// The answers, as exit statuses.
-const IN_FOREGROUND: u8 = 0;
-const IN_BACKGROUND: u8 = 1;
-const CONTINUED: u8 = 2;
-
-/// Has the terminal stop this process's group, this process included, and returns once that is
-/// continued. SIGCONT interrupts it then: it must not stop the group again, for a shell may have
-/// put it in the background (bg).
-fn stop_group(terminal: &Terminal) -> u8 {
-    let ready = sys::interrupt_by(Signal::CONT.number())
-        .and_then(|()| SignalSet::ALL.without(Signal::TTOU).without(Signal::CONT).block());
-    match ready.map(|_| terminal.drain()) {
-        Ok(Ok(())) => IN_FOREGROUND,
-        Ok(Err(Errno::EINTR)) => CONTINUED,
-        _ => IN_BACKGROUND,
-    }
 }
 
 /// Stops this process by `signal`'s default action.
-fn stop_as(signal: Signal) -> Result<()> {
+pub(crate) fn stop_as(signal: Signal) -> Result<()> {
     let what = "can't stop with the child";
     sys::set_ignored(signal.number(), false).or_fail(what)?;
     sys::send_signal(std::process::id() as i32, signal.number()).or_fail(what)?;

@@ -37,6 +37,7 @@ mod act;
 mod descendants;
 pub mod descriptors;
 pub mod environment;
+mod errand;
 mod error;
 pub mod explain;
 mod fork;

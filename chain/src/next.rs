@@ -212,6 +212,12 @@ impl Next {
         }
     }
 
+    /// In a forked child: a descriptor that is hung up once the monitor is gone (poll(2)).
+    pub fn leash(&self) -> Result<OwnedFd> {
+        let leash = self.leash.as_ref().ok_or_else(|| Error::new("no monitor"))?;
+        leash.try_clone().or_fail("can't duplicate a descriptor")
+    }
+
     /// Runs `change`, which changes credentials, without coming loose from the monitor.
     pub fn change_credentials<T>(&self, change: impl FnOnce() -> Result<T>) -> Result<T> {
         leash::rearm(self.leash.as_ref().map(AsFd::as_fd), change)
@@ -238,8 +244,9 @@ impl Next {
     }
 
     /// As [`Next::exec`], for a link that has entered a running container: COMMAND is the app and
-    /// nothing else, found in the current root even if it has the name of one of our tools.
-    pub fn exec_app(mut self) -> Result<Infallible> {
+    /// nothing else, found in the current root even if it has the name of one of our tools. `last`
+    /// is done just before execve(2).
+    pub fn exec_app(mut self, last: impl FnOnce() -> Result<()>) -> Result<Infallible> {
         let Some(word) = self.command.first().cloned() else {
             return Err(Error::new("no COMMAND given"));
         };
@@ -247,7 +254,7 @@ impl Next {
             std::mem::take(&mut self.command).into_iter().map(c_string).collect::<Result<_>>()?;
         descriptors::inherit(self.keep.iter().chain(&self.listen).copied())?;
         self.given.restore(self.given.mask).or_fail("can't restore the signal state")?;
-        Err(exec_file(&word, &arguments, &self.environment, || Ok(())))
+        Err(exec_file(&word, &arguments, &self.environment, last))
     }
 
     /// One of ours: it gets the toolbox, the leash and, if it will be PID 1, a closed signal mask,

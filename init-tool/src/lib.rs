@@ -6,6 +6,7 @@
 mod app;
 mod arguments;
 mod explain;
+mod guard;
 mod pty;
 mod report;
 
@@ -18,6 +19,7 @@ use chain::{Error, Explanation, Fork, Lead, Next, Result, ResultExt, Role, Statu
 
 pub use arguments::MiniInit;
 use arguments::Wait;
+use guard::Guard;
 use pty::Relay;
 use report::Report;
 
@@ -37,7 +39,7 @@ impl chain::Tool for MiniInit {
     fn run(self, mut next: Next) -> Result<Infallible> {
         let is_init = std::process::id() == 1;
         if self.subreaper {
-            nix::sys::prctl::set_child_subreaper(true).or_fail("can't become a subreaper")?;
+            become_subreaper()?;
         } else if !is_init {
             let warning = Error::new("not PID 1, so orphans of the app are reaped elsewhere")
                 .hint("put ns-unshare --pid before it, or say --subreaper");
@@ -45,6 +47,15 @@ impl chain::Tool for MiniInit {
         }
         if let Some(signal) = self.parent_death {
             app::follow_parent(signal)?;
+        }
+        let mut guard = None;
+        if !is_init && (self.subreaper || self.pty) {
+            let inside = guard::stay_outside(next, self.subreaper)?;
+            (next, guard) = (inside.0, Some(inside.1));
+            if self.subreaper {
+                // Which a child does not inherit.
+                become_subreaper()?;
+            }
         }
         let report = self.status_fd.map(Report::on).transpose()?;
         self.environment.apply(&mut next);
@@ -56,7 +67,7 @@ impl chain::Tool for MiniInit {
         }
         match next.fork(&Fork::default(), |_| Ok(()))? {
             Role::Child(mut next) => {
-                drop(report);
+                drop((report, guard));
                 next.lead(lead)?;
                 if let Some(relay) = relay {
                     next.move_to(relay.into_peer())?;
@@ -64,7 +75,14 @@ impl chain::Tool for MiniInit {
                 self.environment.change_directory()?;
                 next.exec()
             }
-            Role::Monitor(monitor) => self.watch(monitor, lead, report, relay),
+            Role::Monitor(mut monitor) => {
+                let watched = self.watch(&mut monitor, lead, report, relay, guard);
+                if watched.is_err() && (is_init || self.subreaper) {
+                    monitor.forward_to(self.rest());
+                    monitor.kill_all(&mut [])?;
+                }
+                monitor.finish(watched?)
+            }
         }
     }
 }
@@ -82,13 +100,15 @@ impl MiniInit {
 
     fn watch(
         &self,
-        mut monitor: Monitor,
+        monitor: &mut Monitor,
         lead: Lead,
         report: Option<Report>,
         mut relay: Option<Relay>,
-    ) -> Result<Infallible> {
-        let mut sources: Vec<&mut dyn Source> =
-            relay.as_mut().map_or_else(Vec::new, |relay| relay.sources().into());
+        mut guard: Option<Guard>,
+    ) -> Result<Status> {
+        let mut sources: Vec<&mut dyn Source> = Vec::new();
+        sources.extend(guard.as_mut().map(|guard| guard as &mut dyn Source));
+        sources.extend(relay.iter_mut().flat_map(Relay::sources));
         monitor.child_leads(lead)?;
         monitor.forward_to(self.target());
         monitor.rewrite(self.rewrite());
@@ -108,16 +128,13 @@ impl MiniInit {
         if self.wait == Wait::All {
             monitor.wait_for_all(None, &mut sources)?;
         }
-        end_the_rest(&mut monitor, stop, self.grace.unwrap_or(GRACE), &mut sources)?;
+        end_the_rest(monitor, stop, self.grace.unwrap_or(GRACE), &mut sources)?;
         if let Some(relay) = &mut relay {
             relay.close();
             monitor.flush(&mut relay.sources())?;
         }
-        monitor.finish(if self.ok_exit.contains(&status.code()) {
-            Status::Exited(0)
-        } else {
-            status
-        })
+        let is_success = self.ok_exit.contains(&status.code());
+        Ok(if is_success { Status::Exited(0) } else { status })
     }
 
     /// Whom the app leaves behind: a namespace's init has all in it, a subreaper all below it;
@@ -129,6 +146,10 @@ impl MiniInit {
             (_, false) => Target::Group,
         }
     }
+}
+
+fn become_subreaper() -> Result<()> {
+    nix::sys::prctl::set_child_subreaper(true).or_fail("can't become a subreaper")
 }
 
 /// `stop`, then KILL after `grace`, for what the app left behind.

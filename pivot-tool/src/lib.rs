@@ -6,6 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(all(feature = "weakened", not(debug_assertions)))]
+compile_error!("the feature 'weakened' is for the tests, and never for a release");
+
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 

@@ -9,7 +9,7 @@ mod namespaces;
 pub mod ns_enter;
 mod outsider;
 mod pin;
-mod range;
+pub mod range;
 mod reboot;
 
 use std::convert::Infallible;

@@ -16,7 +16,8 @@ use chain::{Explanation, Fork, LinkArgs, Next, PathForm, Result, Role, Tool};
 pub use self::args::{CgEnter, parse_parent};
 use self::cell::Cell;
 use self::end::End;
-use crate::group::{Group, explain_entry};
+use crate::explain::explain_entry;
+use crate::group::Group;
 use crate::hierarchy::Hierarchies;
 use crate::prune;
 

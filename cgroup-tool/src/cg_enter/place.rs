@@ -5,7 +5,8 @@ use std::path::Path;
 use chain::{Errno, Error, Result};
 
 use super::way;
-use crate::group::{Group, explain};
+use crate::explain::explain;
+use crate::group::Group;
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::limit::{self, Limit, Setting};
 use crate::position::Version;

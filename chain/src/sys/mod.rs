@@ -9,6 +9,7 @@ mod process;
 mod signal;
 mod socket;
 mod start;
+mod trace;
 
 use std::io;
 
@@ -19,7 +20,17 @@ pub use process::*;
 pub use signal::*;
 pub use socket::*;
 pub use start::*;
+pub use trace::*;
 
 fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }

@@ -37,10 +37,12 @@ impl NsEnter {
             ));
         }
         if has(Kind::Mount) || has(Kind::Pid) || has(Kind::User) {
-            to.step(match (self.privileged, self.no_seccomp) {
-                (true, _) => "keeps all privileges that the joined namespaces give, as root inside",
-                (false, true) => "takes on the ids, capabilities, no_new_privs and labels of its process, not its seccomp filter",
-                (false, false) => "takes on the ids, capabilities, no_new_privs, labels and seccomp filter of its process",
+            to.step(match self.privileged {
+                true => "keeps all privileges that the joined namespaces give, as root inside".to_owned(),
+                false => format!(
+                    "takes on the ids, capabilities, no_new_privs and labels of its process, and {}",
+                    self.seccomp.summary()
+                ),
             });
         }
         if self.new_session {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use chain::procfs::Procfs;
 use chain::{Errno, Error, Next, Result, ResultExt};
+use confine::seccomp::Filters;
 use nix::sched::{CloneFlags, setns};
 use rustix::fs::{Mode, OFlags, openat};
 
@@ -35,6 +36,7 @@ impl Entry {
         target: Target,
         kinds: Vec<Kind>,
         everything: bool,
+        next: &mut Next,
     ) -> Result<Self> {
         let has = |kind| kinds.contains(&kind);
         let pid = target.pid;
@@ -52,7 +54,7 @@ impl Entry {
             (false, _) => None,
             (true, true) => has(Kind::User).then(Privileges::of_root),
             (true, false) => {
-                Some(Privileges::of(procfs, pid, has(Kind::User), arguments.no_seccomp)?)
+                Some(Privileges::of(procfs, pid, has(Kind::User), &arguments.seccomp, next)?)
             }
         };
         let toolbox = match &arguments.toolbox {
@@ -93,8 +95,9 @@ impl Entry {
         not_dumpable()
     }
 
-    /// Takes the container's place as its own process has it, and its privileges.
-    pub(super) fn settle(self, next: &mut Next) -> Result<()> {
+    /// Takes the container's place as its own process has it, and its privileges; the seccomp
+    /// filters are to be loaded last.
+    pub(super) fn settle(self, next: &mut Next) -> Result<Filters> {
         let Entry { target, doors, places, privileges, toolbox, .. } = self;
         drop((target, doors));
         if let Some((root, place)) = places {
@@ -114,10 +117,10 @@ impl Entry {
         }
         match privileges {
             Some(privileges) => next.change_credentials(|| {
-                privileges.become_them()?;
-                not_dumpable()
+                let filters = privileges.become_them()?;
+                not_dumpable().map(|()| filters)
             }),
-            None => Ok(()),
+            None => Ok(Filters::default()),
         }
     }
 }

@@ -11,6 +11,7 @@ mod ids;
 mod inside;
 mod privileges;
 mod sealed;
+mod seccomp;
 mod target;
 mod toolbox;
 
@@ -22,6 +23,7 @@ use chain::{Error, Explanation, Lead, LinkArgs, Next, Result, ResultExt, Role};
 
 use crate::namespaces::Kind;
 use inside::Entry;
+use seccomp::SeccompArgs;
 use target::Target;
 
 /// Run COMMAND in a running container: in its namespaces, cgroup and root, with its privileges
@@ -59,9 +61,8 @@ pub struct NsEnter {
     /// Keep all privileges that the namespaces joined give, as root inside
     #[arg(long)]
     privileged: bool,
-    /// Run COMMAND without the seccomp filter that the container has
-    #[arg(long)]
-    no_seccomp: bool,
+    #[command(flatten)]
+    seccomp: SeccompArgs,
 
     /// Bring the programs of DIR along, first in PATH, read-only and for COMMAND alone; they must be
     /// linked statically
@@ -102,13 +103,13 @@ impl chain::Tool for NsEnter {
         Ok(())
     }
 
-    fn run(self, next: Next) -> Result<Infallible> {
+    fn run(self, mut next: Next) -> Result<Infallible> {
         let procfs = Procfs::open()?;
         refuse_dumpable_credentials(&procfs)?;
         let target = Target::find(&procfs, &self.target)?;
         let asked = self.kinds();
         let kinds = target.kinds_to_join(&procfs, &asked)?;
-        let entry = Entry::prepare(&self, &procfs, target, kinds, asked.is_empty())?;
+        let entry = Entry::prepare(&self, &procfs, target, kinds, asked.is_empty(), &mut next)?;
         drop(procfs);
         not_dumpable()?;
         if !entry.joins(Kind::Pid) {
@@ -146,11 +147,11 @@ impl NsEnter {
     }
 
     fn start(&self, entry: Entry, mut next: Next) -> Result<Infallible> {
-        entry.settle(&mut next)?;
+        let filters = entry.settle(&mut next)?;
         if let Some(folder) = &self.chdir {
             inside::change_directory(folder)?;
         }
-        next.exec_app()
+        next.exec_app(|| filters.load())
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the container's process may do, and becoming that.
 
 use chain::procfs::Procfs;
-use chain::{Errno, Error, Result, ResultExt};
+use chain::{Errno, Error, Next, Result, ResultExt};
+use confine::seccomp::Filters;
 use nix::unistd::{getresgid, getresuid};
 use rustix::process::{Gid, Uid, getgroups};
 use rustix::thread::{
@@ -13,6 +14,7 @@ use rustix::thread::{
 };
 
 use super::ids::Ids;
+use super::seccomp::SeccompArgs;
 
 /// Users, groups and capabilities of a process, in ids of the namespace that is joined.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub(super) struct Privileges {
     /// `None`: all that the namespace gives.
     sets: Option<Sets>,
     no_new_privs: bool,
+    filters: Filters,
 }
 
 /// Supplementary groups, in ids out here and in there.
@@ -52,6 +55,7 @@ impl Privileges {
             supplementary: None,
             sets: None,
             no_new_privs: false,
+            filters: Filters::default(),
         }
     }
 
@@ -60,14 +64,12 @@ impl Privileges {
         procfs: &Procfs,
         pid: i32,
         joins_user: bool,
-        without_seccomp: bool,
+        seccomp: &SeccompArgs,
+        next: &mut Next,
     ) -> Result<Self> {
         let status = procfs.read(&format!("{pid}/status"))?;
-        if field(&status, "Seccomp")? != "0" && !without_seccomp {
-            return Err(Error::new("the container's processes are under a seccomp filter")
-                .reason("which can't be copied from them")
-                .hint("--no-seccomp runs COMMAND without one"));
-        }
+        let permitted = set(&status, "CapPrm")?;
+        let filters = seccomp.filters(pid, field(&status, "Seccomp")?, permitted, next)?;
         let map = |file: &str| match joins_user {
             true => Ok(Ids::parse(&procfs.read(&format!("{pid}/{file}"))?)),
             false => Ok(Ids::identity()),
@@ -81,12 +83,13 @@ impl Privileges {
             supplementary: Some(Supplementary { outside, inside }),
             sets: Some(Sets {
                 inheritable: set(&status, "CapInh")?,
-                permitted: set(&status, "CapPrm")?,
+                permitted,
                 effective: set(&status, "CapEff")?,
                 bounding: set(&status, "CapBnd")?,
                 ambient: set(&status, "CapAmb")?,
             }),
             no_new_privs: field(&status, "NoNewPrivs")? == "1",
+            filters,
         })
     }
 
@@ -104,8 +107,12 @@ impl Privileges {
     }
 
     /// Becomes them: the bounding set while CAP_SETPCAP is held, then groups and users, then the
-    /// capabilities. All is read back.
-    pub(super) fn become_them(&self) -> Result<()> {
+    /// capabilities. All is read back. Seccomp filters that do not hold yet are left: with
+    /// no_new_privs they can be loaded last, without it while CAP_SYS_ADMIN is held.
+    pub(super) fn become_them(mut self) -> Result<Filters> {
+        if !self.no_new_privs {
+            std::mem::take(&mut self.filters).load()?;
+        }
         if let Some(sets) = &self.sets {
             sets.limit_bounding_set()?;
         }
@@ -132,7 +139,8 @@ impl Privileges {
         if self.no_new_privs {
             set_no_new_privs(true).or_fail("can't set no_new_privs")?;
         }
-        self.check()
+        self.check()?;
+        Ok(self.filters)
     }
 
     fn check(&self) -> Result<()> {

@@ -7,6 +7,7 @@
 #![no_main]
 
 mod act;
+mod attack;
 mod call;
 mod load;
 mod look;

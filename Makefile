@@ -25,7 +25,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 build: ## build the tools, statically linked, into target/
-	$(CARGO) build --release
+	$(CARGO) build --release --workspace --exclude catena-tests --exclude catena-benches
 
 demo: build ## run a container on a throw-away copy of this machine's own system
 	@examples/demo $(RELEASE)

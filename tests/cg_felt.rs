@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use catena_tests::scratch::give;
 use catena_tests::{Cell, Chain, Scratch, User, any, each_user, here_or_elsewhere, like, need};
@@ -84,15 +85,15 @@ fn unused_cpu_time_is_saved_up(user: User) {
     let cell = Rc::new(need!(Cell::with(user, "cpu")));
     let bursts = |name: &str, burst: &str| -> u64 {
         let line = format!("cg-enter --name {name} --cpu-max 20000/100000 {burst} -- sh -c");
-        let script = "for i in 1 2 3 4; do sleep 0.3; \"$0\" spin 150; done";
-        let chain = Chain::new(user, &line).arg(script).arg("{probe}").in_cell(&cell);
-        chain.run().expect(0, any(), "");
+        let chain = Chain::new(user, &line).arg("sleep 0.3; \"$0\" spin 150").arg("{probe}");
+        chain.in_cell(&cell).run().expect(0, any(), "");
         let stat = cell.limit("cpu", name, "cpu.stat", "cpu.stat");
         let count = stat.lines().find_map(|line| line.strip_prefix("nr_bursts "));
         count.expect("nr_bursts").parse().expect("a number")
     };
-    assert_eq!(bursts("without", ""), 0);
-    assert!(bursts("with", "--cpu-max-burst 20000") > 0);
+    assert!((0..4).all(|_| bursts("without", "") == 0));
+    // On a busy machine it may come to its CPU too late to use more than its share of a period.
+    assert!((0..40).any(|_| bursts("with", "--cpu-max-burst 20000") > 0));
 }
 
 fn cpus_are_pinned(user: User) {
@@ -156,11 +157,8 @@ fn memory_is_protected_from_neighbours(user: User) {
             read("other --memory-min 0", "count=160"),
         ];
         let chain = Chain::new(user, "cg-enter --name team --memory-max 64M -- sh -c");
-        chain
-            .arg(format!("exec 3<{disk}; {}", script.join(" && ")))
-            .in_cell(&cell)
-            .run()
-            .expect(0, "", "");
+        let chain = chain.arg(script.join(" && ")).in_cell(&cell);
+        chain.deadline(Duration::from_secs(120)).run().expect(0, "", "");
         cell.limit("memory", "team/kept", "memory.current", "").parse().expect("a number")
     };
     let without = kept("--memory-min 0");

@@ -4,8 +4,8 @@ CARGO ?= cargo
 # Where cargo puts what it builds for this machine (.cargo/config.toml names the target).
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 RELEASE := target/$(TARGET)/release
-# What the machine with the second kernel is for: cgroups. Other files run there too, but some of
-# their tests want programs that busybox doesn't have.
+# What the machines with the second kernel are for: cgroups. Others run there too (make test-vm
+# TESTS="chains fs_pivot"), but slowly, and a few want a whole system below them.
 TESTS ?= cg_enter cg_felt cg_leftovers cg_limits cg_shared cg_signal cg_stat cg_swap
 
 # Where `make install` puts things; DESTDIR stands before all of it.

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use catena_tests::scratch::give;
 use catena_tests::{Cell, Chain, Scratch, User, any, each_user, here_or_elsewhere, like, need};
@@ -51,7 +52,8 @@ fn side_by_side(user: User, cell: &Rc<Cell>, options: [&str; 2], disk: &str) -> 
     };
     let script = format!("{} {} wait", one("first", options[0]), one("second", options[1]));
     let chain = Chain::new(user, "taskset -c 0 sh -c").arg(script).arg("{probe}").in_cell(cell);
-    let outcome = chain.run();
+    // With little of an emulated CPU it takes long to get to the work.
+    let outcome = chain.deadline(Duration::from_secs(60)).run();
     outcome.expect(0, like("*\n*\n"), "");
     ["first ", "second "].map(|place| {
         let said = outcome.stdout.lines().find_map(|line| line.strip_prefix(place));
@@ -59,10 +61,23 @@ fn side_by_side(user: User, cell: &Rc<Cell>, options: [&str; 2], disk: &str) -> 
     })
 }
 
+/// Computes for a while in the cgroup `name` with these options; gives a count of its cpu.stat.
+#[track_caller]
+fn count_after(user: User, cell: &Rc<Cell>, name: &str, options: &str, count: &str) -> u64 {
+    let line = format!("cg-enter --name {name} {options} -- sh -c");
+    let chain = Chain::new(user, &line).arg("sleep 0.3; \"$0\" spin 150").arg("{probe}");
+    chain.in_cell(cell).deadline(Duration::from_secs(60)).run().expect(0, any(), "");
+    let stat = cell.limit("cpu", name, "cpu.stat", "cpu.stat");
+    let found = stat.lines().find_map(|line| line.strip_prefix(count));
+    found.expect("a line").trim().parse().expect("a number")
+}
+
 fn cpu_time_is_limited(user: User) {
     let cell = Rc::new(need!(Cell::with(user, "cpu")));
-    let [limited, free] = side_by_side(user, &cell, ["--cpu-max 0.05", ""], "");
-    assert!(limited * 2 < free, "{limited} ms with the limit, {free} ms without");
+    let stops = |name: &str, limit: &str| count_after(user, &cell, name, limit, "nr_throttled ");
+    assert!((0..4).all(|_| stops("without", "--cpu-max max") == 0));
+    // On a busy machine it may not get as much as that.
+    assert!((0..40).any(|_| stops("with", "--cpu-max 0.1") > 0));
 }
 
 fn cpu_time_is_shared_by_weight(user: User) {
@@ -82,17 +97,13 @@ fn the_idle_give_way(user: User) {
 
 fn unused_cpu_time_is_saved_up(user: User) {
     let cell = Rc::new(need!(Cell::with(user, "cpu")));
-    let bursts = |name: &str, burst: &str| -> u64 {
-        let line = format!("cg-enter --name {name} --cpu-max 20000/100000 {burst} -- sh -c");
-        let script = "for i in 1 2 3 4; do sleep 0.3; \"$0\" spin 150; done";
-        let chain = Chain::new(user, &line).arg(script).arg("{probe}").in_cell(&cell);
-        chain.run().expect(0, any(), "");
-        let stat = cell.limit("cpu", name, "cpu.stat", "cpu.stat");
-        let count = stat.lines().find_map(|line| line.strip_prefix("nr_bursts "));
-        count.expect("nr_bursts").parse().expect("a number")
+    let bursts = |name: &str, burst: &str| {
+        let options = format!("--cpu-max 20000/100000 {burst}");
+        count_after(user, &cell, name, &options, "nr_bursts ")
     };
-    assert_eq!(bursts("without", ""), 0);
-    assert!(bursts("with", "--cpu-max-burst 20000") > 0);
+    assert!((0..4).all(|_| bursts("without", "") == 0));
+    // On a busy machine it may come to its CPU too late to use more than its share of a period.
+    assert!((0..40).any(|_| bursts("with", "--cpu-max-burst 20000") > 0));
 }
 
 fn cpus_are_pinned(user: User) {
@@ -156,11 +167,8 @@ fn memory_is_protected_from_neighbours(user: User) {
             read("other --memory-min 0", "count=160"),
         ];
         let chain = Chain::new(user, "cg-enter --name team --memory-max 64M -- sh -c");
-        chain
-            .arg(format!("exec 3<{disk}; {}", script.join(" && ")))
-            .in_cell(&cell)
-            .run()
-            .expect(0, "", "");
+        let chain = chain.arg(script.join(" && ")).in_cell(&cell);
+        chain.deadline(Duration::from_secs(120)).run().expect(0, "", "");
         cell.limit("memory", "team/kept", "memory.current", "").parse().expect("a number")
     };
     let without = kept("--memory-min 0");

@@ -7,10 +7,8 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, fstatfs, open, readlinkat};
 
 use crate::error::{Error, Result, ResultExt};
-use crate::resolve;
+use crate::resolve::{self, PROC_SUPER_MAGIC};
 
-/// procfs's magic number (linux/magic.h).
-const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 /// The inode of procfs's root folder.
 const PROC_ROOT_INODE: u64 = 1;
 

@@ -43,6 +43,7 @@ pub mod explain;
 mod fork;
 mod forward;
 mod handover;
+mod hearing;
 pub mod help;
 mod help_groups;
 mod job;

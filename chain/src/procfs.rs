@@ -7,10 +7,8 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, fstatfs, open, readlinkat};
 
 use crate::error::{Error, Result, ResultExt};
-use crate::resolve;
+use crate::resolve::{self, PROC_SUPER_MAGIC};
 
-/// procfs's magic number (linux/magic.h).
-const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 /// The inode of procfs's root folder.
 const PROC_ROOT_INODE: u64 = 1;
 
@@ -51,6 +49,12 @@ impl Procfs {
         Ok(text)
     }
 
+    /// The parent of process `pid`, 0 if that is in no PID namespace of this procfs; nothing if there
+    /// is no such process (any more).
+    pub fn parent(&self, pid: i32) -> Option<i32> {
+        parent(&self.read(&format!("{pid}/stat")).ok()?)
+    }
+
     /// Writes `text` in one write(2), as the kernel's knobs want it.
     pub fn write(&self, path: &str, text: &str) -> Result<()> {
         let what = "can't write";
@@ -75,6 +79,11 @@ impl Procfs {
     }
 }
 
+/// The parent's id in /proc/PID/stat: the second field after the name, which may hold anything.
+fn parent(stat: &str) -> Option<i32> {
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
 impl AsFd for Procfs {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -84,6 +93,12 @@ impl AsFd for Procfs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_can_hold_anything() {
+        assert_eq!(parent("12 (a) R 9 (x) S 7 12 12 0"), Some(7));
+        assert_eq!(parent("12"), None);
+    }
 
     #[test]
     fn no_way_leads_out() {

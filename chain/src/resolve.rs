@@ -8,11 +8,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat, openat2, readlinkat,
-    statx,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, fstatfs, openat, openat2,
+    readlinkat, statx,
 };
 use rustix::io::{Errno, Result};
 
+/// procfs's magic number (linux/magic.h).
+pub(crate) const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 /// How often the kernel is asked again when a rename of others makes a `..` undecidable.
 const RETRIES: u32 = 128;
 /// As many links as the kernel itself follows (path_resolution(7)).
@@ -39,8 +41,8 @@ pub fn open(
 }
 
 /// The same without openat2(2): each name is opened in the folder before it, and never followed; a
-/// link's text is walked in its turn, a magic link's (proc(5)) too, which leads no farther than any
-/// other text. `..` goes back to a folder that was passed on the way, so none leads above the root.
+/// link's text is walked in its turn. `..` goes back to a folder that was passed on the way, so none
+/// leads above the root.
 fn by_steps(
     root: BorrowedFd<'_>,
     path: &Path,
@@ -68,8 +70,15 @@ fn by_steps(
             if links > MAX_LINKS || how.contains(ResolveFlags::NO_SYMLINKS) {
                 return Err(Errno::LOOP);
             }
-            let target = readlinkat(&next, "", Vec::new())?;
-            walk.put(Path::new(&OsString::from_vec(target.into_bytes())))?;
+            let target = readlinkat(&next, "", Vec::new())?.into_bytes();
+            if is_magic(next.as_fd(), &target)? {
+                return Err(if how.contains(ResolveFlags::NO_MAGICLINKS) {
+                    Errno::LOOP
+                } else {
+                    Errno::XDEV
+                });
+            }
+            walk.put(Path::new(&OsString::from_vec(target)))?;
             continue;
         }
         if mount.is_some_and(|own| mount_id(next.as_fd()) != Ok(own)) {
@@ -132,6 +141,13 @@ impl Walk {
     }
 }
 
+/// Whether a link is one that procfs follows by itself (proc(5)): all there but `self`, `thread-self`
+/// and those that lead by them.
+fn is_magic(link: BorrowedFd<'_>, target: &[u8]) -> Result<bool> {
+    let is_own = target.starts_with(b"self/") || target.first().is_some_and(u8::is_ascii_digit);
+    Ok(fstatfs(link)?.f_type as u64 == PROC_SUPER_MAGIC && !is_own)
+}
+
 fn mount_id(place: BorrowedFd<'_>) -> Result<u64> {
     let found = statx(place, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
     match StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID) {
@@ -184,6 +200,22 @@ mod tests {
             }
         }
         remove_dir_all(top).unwrap();
+    }
+
+    #[test]
+    fn links_of_procfs() {
+        let root = std::fs::File::open("/").unwrap();
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        for path in
+            ["proc/self", "proc/mounts", "proc/self/fd/1", "proc/self/cwd/x", "proc/self/ns/net"]
+        {
+            for how in [ResolveFlags::IN_ROOT, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS]
+            {
+                let path = Path::new(path);
+                let one = openat2(&root, path, flags, Mode::empty(), how).map(drop);
+                assert_eq!(by_steps(root.as_fd(), path, flags, how).map(drop), one, "{path:?}");
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use catena_tests::{Cell, Chain, User, any, each_user, like, need};
 use nix::sys::signal::Signal;
 
-each_user![if can_make_cgroups;
+each_user![if Cell::can_be_made;
     the_app_is_in_the_cgroup,
     a_named_cgroup_is_kept_and_used_again,
     an_unnamed_cgroup_is_gone_at_the_end,
@@ -20,20 +20,10 @@ each_user![if can_make_cgroups;
     a_kernel_file_can_be_set,
     memory_beyond_the_limit_kills,
     forks_beyond_the_limit_fail,
-    a_populated_cgroup_is_refused,
-    a_populated_cgroup_can_be_shared,
     a_name_is_no_path,
     a_parent_can_be_named,
     where_the_user_may_not_it_fails,
 ];
-
-fn can_make_cgroups(user: User) -> Result<(), String> {
-    Cell::new(user).map(drop)
-}
-
-fn cell(user: User) -> Rc<Cell> {
-    Rc::new(Cell::new(user).expect("asked before"))
-}
 
 fn the_app_is_in_the_cgroup(user: User) {
     let seen = Chain::new(user, "cg-enter --name web --pids-max 20 -- {probe}").see();
@@ -43,7 +33,7 @@ fn the_app_is_in_the_cgroup(user: User) {
 }
 
 fn a_named_cgroup_is_kept_and_used_again(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     for _ in 0..2 {
         Chain::new(user, "cg-enter --name web -- true").in_cell(&cell).run().expect(0, "", "");
         assert!(cell.cgroups().contains(Path::new("web")), "{:?}", cell.cgroups());
@@ -51,7 +41,7 @@ fn a_named_cgroup_is_kept_and_used_again(user: User) {
 }
 
 fn an_unnamed_cgroup_is_gone_at_the_end(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let start = || {
         let mut running = Chain::new(user, "cg-enter -- {probe} hold").in_cell(&cell).start();
         running.wait_for("ready\n");
@@ -69,7 +59,7 @@ fn an_unnamed_cgroup_is_gone_at_the_end(user: User) {
 }
 
 fn a_named_cgroup_can_be_removed_at_the_end(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let mut running =
         Chain::new(user, "cg-enter --name web --rm -- {probe} hold").in_cell(&cell).start();
     running.wait_for("ready\n");
@@ -182,10 +172,12 @@ fn a_bad_limit_is_refused(user: User) {
         "--set=/etc/passwd=1",
     ];
     for option in bad {
-        let cell = cell(user);
+        let cell = Cell::shared(user);
         let line = format!("cg-enter --name web {option} -- {{probe}}");
         let outcome = Chain::new(user, &line).in_cell(&cell).run();
-        outcome.expect(125, "", like("cg-enter: *"));
+        outcome.expect(125, "", like("cg-enter: *\nhint: *\n"));
+        assert_eq!(outcome.stderr.lines().count(), 2, "{}", outcome.stderr);
+        assert!(cell.left().is_empty(), "{option} leaves {:?}", cell.left());
     }
 }
 
@@ -217,32 +209,10 @@ fn forks_beyond_the_limit_fail(user: User) {
     fork("cg-enter --pids-max 8 -- {probe}").expect(0, "7 EAGAIN\n", reason);
 }
 
-fn a_populated_cgroup_is_refused(user: User) {
-    let cell = cell(user);
-    let mut first = Chain::new(user, "cg-enter --name web -- {probe} hold").in_cell(&cell).start();
-    first.wait_for("ready\n");
-    let second = Chain::new(user, "cg-enter --name web -- {probe} write /dev/stdout started");
-    let second = second.in_cell(&cell).leaves_processes().run();
-    second.expect(125, "", like("cg-enter: *'*web*'*\nhint: *--share*\n"));
-    first.signal(Signal::SIGTERM);
-    first.finish().expect(Signal::SIGTERM, "ready\n", "");
-}
-
-fn a_populated_cgroup_can_be_shared(user: User) {
-    let cell = cell(user);
-    let mut first = Chain::new(user, "cg-enter --name web -- {probe} hold").in_cell(&cell).start();
-    first.wait_for("ready\n");
-    let second = Chain::new(user, "cg-enter --share --name web -- {probe}");
-    let seen = second.in_cell(&cell).leaves_processes().see();
-    assert!(seen.cgroups.iter().any(|line| line.ends_with("/web")), "{:?}", seen.cgroups);
-    first.signal(Signal::SIGTERM);
-    first.finish().expect(Signal::SIGTERM, "ready\n", "");
-}
-
 fn a_name_is_no_path(user: User) {
     let long = "x".repeat(256);
     for name in ["", ".", "..", "../web", "web/..", "/web", "a\nb", "cgroup.procs", &long] {
-        let cell = cell(user);
+        let cell = Cell::shared(user);
         let chain =
             Chain::new(user, "cg-enter").arg(format!("--name={name}")).args(["--", "{probe}"]);
         chain.in_cell(&cell).run().expect(125, "", like("cg-enter: *"));
@@ -251,7 +221,7 @@ fn a_name_is_no_path(user: User) {
 }
 
 fn a_parent_can_be_named(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     Chain::new(user, "cg-enter --name team -- true").in_cell(&cell).run().expect(0, "", "");
     let chain = Chain::new(user, "cg-enter --parent team --name web -- {probe}").in_cell(&cell);
     let seen = chain.see();

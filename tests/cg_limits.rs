@@ -1,12 +1,12 @@
 //! cg-enter: each limit is set or refused, delegation, and what is said at the end.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use catena_tests::{Cell, Chain, Ended, Scratch, User, each_user, here_or_elsewhere, like, need};
 use serde_json::Value;
 
-each_user![if can_make_cgroups;
+each_user![if Cell::can_be_made;
     every_limit_is_set,
     every_limit_of_v2_is_set,
     what_the_kernel_lacks_is_said,
@@ -16,22 +16,11 @@ each_user![if can_make_cgroups;
     the_end_is_reported,
     waiting_is_reported,
     a_report_needs_an_end,
-    what_is_left_is_killed,
-    many_at_once_leave_nothing,
-    nothing_is_half_made,
     a_limit_on_cgroups_is_explained,
     a_threaded_cgroup_is_refused,
     a_read_only_cgroupfs_is_explained,
     processes_in_the_way_are_moved,
 ];
-
-fn can_make_cgroups(user: User) -> Result<(), String> {
-    Cell::new(user).map(drop)
-}
-
-fn cell(user: User) -> Rc<Cell> {
-    Rc::new(Cell::new(user).expect("asked before"))
-}
 
 /// Each option, the file that shows it in either version, and the values.
 const SETTINGS: &[(&str, &str, &str, &str, &str)] = &[
@@ -107,7 +96,7 @@ fn what_the_kernel_lacks_is_said(user: User) {
             let line = format!("cg-enter {options} -- {{probe}}");
             let outcome = Chain::new(user, &line).in_cell(&cell).run();
             outcome.expect(125, "", like("cg-enter: can't *\nhint: *\n"));
-            assert!(left(&cell).is_empty(), "{options} leaves {:?}", left(&cell));
+            assert!(cell.left().is_empty(), "{options} leaves {:?}", cell.left());
         }
     }
 }
@@ -134,7 +123,7 @@ fn unknown_resources_are_refused(user: User) {
         let cell = Rc::new(has.unwrap_or_else(|_| Cell::new(user).expect("asked before")));
         let line = format!("cg-enter {option} -- {{probe}}");
         Chain::new(user, &line).in_cell(&cell).run().expect(125, "", like(&said));
-        assert!(left(&cell).is_empty(), "{option} leaves {:?}", left(&cell));
+        assert!(cell.left().is_empty(), "{option} leaves {:?}", cell.left());
     }
 }
 
@@ -177,6 +166,13 @@ fn the_end_is_reported(user: User) {
     let end = report("--name web --rm", "{probe} die SIGTERM");
     assert_eq!((&end["exit"], &end["signal"]), (&Value::Null, &"TERM".into()));
     assert_eq!(end["name"], "web");
+    let manual =
+        include_str!("../docs/man/cg-enter.txt").split_once("# Status").expect("a section").1;
+    for key in end.as_object().expect("an object").keys() {
+        let is_there =
+            [format!("    {key} "), format!("`{key}`")].iter().any(|k| manual.contains(k));
+        assert!(is_there, "the manual has no {key}");
+    }
     let end = report("--memory-max 32M", "{probe} eat 100000000");
     assert_eq!((&end["signal"], &end["oom_kill"]), (&"KILL".into(), &1.into()));
     assert_eq!(end["memory_max"], 32 << 20);
@@ -190,7 +186,7 @@ fn the_end_is_reported(user: User) {
 }
 
 fn waiting_is_reported(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     here_or_elsewhere!(cell.folder_v2());
     let line = "cg-enter --pressure -- {probe} exit 0";
     let said = "cg-enter: waited for cpu some * s full * s, memory some * s full * s, \
@@ -200,7 +196,7 @@ fn waiting_is_reported(user: User) {
 
 fn a_report_needs_an_end(user: User) {
     for option in ["--pressure", "--status-fd 2", "--status-file /nowhere/x"] {
-        let cell = cell(user);
+        let cell = Cell::shared(user);
         let line = format!("cg-enter --name web {option} -- {{probe}}");
         let outcome = Chain::new(user, &line).in_cell(&cell).run();
         outcome.expect(125, "", like("cg-enter: *\nhint: *--rm*\n"));
@@ -208,60 +204,8 @@ fn a_report_needs_an_end(user: User) {
     }
 }
 
-fn what_is_left_is_killed(user: User) {
-    for options in ["", "--name web --rm", "--rm"] {
-        let cell = cell(user);
-        let chain = Chain::new(user, &format!("cg-enter {options} --")).in_cell(&cell);
-        let chain = chain.args(["sh", "-c", "sleep 100 & sleep 100 & exit 5"]);
-        chain.run().expect(5, "", "");
-        assert!(cell.cgroups().is_empty(), "{:?}", cell.cgroups());
-        assert!(cell.processes().is_empty());
-    }
-}
-
-fn many_at_once_leave_nothing(user: User) {
-    need!(Cell::with(user, "pids"));
-    let cell = cell(user);
-    let count = if std::env::var_os("CATENA_VM").is_some() { 30 } else { 500 };
-    let script = format!(
-        "i=0; while [ $i -lt {count} ]; do cg-enter --rm --pids-max 9 -- true & i=$((i+1)); done; wait"
-    );
-    let chain = Chain::new(user, "sh -c").arg(script).in_cell(&cell);
-    chain.deadline(std::time::Duration::from_secs(120)).run().expect(0, "", "");
-    assert!(left(&cell).is_empty(), "{:?}", left(&cell));
-}
-
-/// The cgroups that are left in the cell.
-fn left(cell: &Cell) -> Vec<PathBuf> {
-    cell.cgroups().into_iter().filter(|path| !is_rest(path)).collect()
-}
-
-/// Where the harness's own processes of the cell are moved when they are in the way.
-fn is_rest(path: &Path) -> bool {
-    path == Path::new("catena.rest")
-}
-
-fn nothing_is_half_made(user: User) {
-    need!(Cell::with(user, "pids"));
-    for options in [
-        "--pids-max 5 --set pids.nonsense=1",
-        "--pids-max 5 --set nonsense.max=1",
-        "--pids-max 5 --io-latency 0:0,1ms --memory-high 1",
-        "--set cgroup.max.depth=nonsense",
-        "--pids-max 5 --hugetlb-max 3MB,3M",
-    ] {
-        for name in ["", "--name web"] {
-            let cell = cell(user);
-            let line = format!("cg-enter {name} {options} -- {{probe}}");
-            let outcome = Chain::new(user, &line).in_cell(&cell).run();
-            outcome.expect(125, "", like("cg-enter: *\n"));
-            assert!(left(&cell).is_empty(), "{options} leaves {:?}", left(&cell));
-        }
-    }
-}
-
 fn a_limit_on_cgroups_is_explained(user: User) {
-    here_or_elsewhere!(cell(user).folder_v2());
+    here_or_elsewhere!(Cell::shared(user).folder_v2());
     for file in ["cgroup.max.descendants", "cgroup.max.depth"] {
         let line = format!("cg-enter --set {file}=0 -- cg-enter --name inner -- {{probe}}");
         let outcome = Chain::new(user, &line).run();
@@ -270,7 +214,7 @@ fn a_limit_on_cgroups_is_explained(user: User) {
 }
 
 fn a_threaded_cgroup_is_refused(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let line = "cg-enter --name team -- cg-enter --name part -- true";
     Chain::new(user, line).in_cell(&cell).run().expect(0, "", "");
     let folder = here_or_elsewhere!(cell.folder_v2());
@@ -289,7 +233,7 @@ fn a_read_only_cgroupfs_is_explained(user: User) {
     if !user.is_root() {
         return;
     }
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
     let is_base = |line: &&str| line.contains(" - cgroup2 ") || line.ends_with(",freezer");
     let mount = mounts.lines().rfind(is_base).expect("cgroup2, or the freezer of v1");
@@ -308,7 +252,7 @@ fn processes_in_the_way_are_moved(user: User) {
     let chain = Chain::new(user, "sh -c").arg(script).arg("{probe}").in_cell(&cell);
     let outcome = chain.run();
     assert_eq!(outcome.ended, Some(Ended::Exit(4)), "{}", outcome.stderr);
-    assert_eq!(cell.cgroups().iter().any(|path| is_rest(path)), cell.is_v2("pids"));
+    assert_eq!(cell.cgroups().contains(Path::new("catena.rest")), cell.is_v2("pids"));
     // The next one stands in the leaf, and is made beside it and not below.
     Chain::new(user, "cg-enter --name next --pids-max 9 -- true")
         .in_cell(&cell)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use catena_tests::{Cell, Chain, Running, Scratch, User, each_user, like};
 use nix::sys::signal::Signal;
 
-each_user![if can_make_cgroups;
+each_user![if Cell::can_be_made;
     term_is_the_default,
     any_signal_can_be_sent,
     every_process_gets_it,
@@ -19,14 +19,6 @@ each_user![if can_make_cgroups;
     a_missing_cgroup_is_an_error,
     bad_usage_is_refused,
 ];
-
-fn can_make_cgroups(user: User) -> Result<(), String> {
-    Cell::new(user).map(drop)
-}
-
-fn cell(user: User) -> Rc<Cell> {
-    Rc::new(Cell::new(user).expect("asked before"))
-}
 
 fn start(user: User, cell: &Rc<Cell>, app: &str) -> Running {
     let line = format!("cg-enter --name web -- {app}");
@@ -43,14 +35,14 @@ fn act(user: User, cell: &Rc<Cell>, words: &str, status: i32) {
 }
 
 fn term_is_the_default(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let running = start(user, &cell, "{probe} hold");
     act(user, &cell, "web", 0);
     running.finish().expect(Signal::SIGTERM, "ready\n", "");
 }
 
 fn any_signal_can_be_sent(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     for (word, name) in [("USR2", "SIGUSR2"), ("sigusr1", "SIGUSR1"), ("10", "SIGUSR1")] {
         let running = start(user, &cell, "{probe} signals 1");
         act(user, &cell, &format!("web --signal {word}"), 0);
@@ -59,7 +51,7 @@ fn any_signal_can_be_sent(user: User) {
 }
 
 fn every_process_gets_it(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let script = "sleep 100 & sleep 100 & echo ready; wait";
     let chain = Chain::new(user, "cg-enter --name web -- sh -c").arg(script).in_cell(&cell);
     let mut running = chain.start();
@@ -70,7 +62,7 @@ fn every_process_gets_it(user: User) {
 }
 
 fn frozen_processes_do_nothing_until_thawed(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let running = start(user, &cell, "{probe} signals 1");
     act(user, &cell, "web --freeze", 0);
     act(user, &cell, "web --signal USR1", 0);
@@ -81,7 +73,7 @@ fn frozen_processes_do_nothing_until_thawed(user: User) {
 
 fn a_container_can_start_frozen(user: User) {
     for options in ["--name web", "--name web --rm"] {
-        let cell = cell(user);
+        let cell = Cell::shared(user);
         let scratch = Scratch::new(user);
         let file = scratch.join("marker");
         let app = format!("{{probe}} write {} started", file.display());
@@ -97,7 +89,7 @@ fn a_container_can_start_frozen(user: User) {
 }
 
 fn it_waits_until_nothing_is_left(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let running = start(user, &cell, "{probe} hold");
     let waiting = Chain::new(user, "cg-signal web --wait").in_cell(&cell).start();
     running.signal(Signal::SIGKILL);
@@ -106,7 +98,7 @@ fn it_waits_until_nothing_is_left(user: User) {
 }
 
 fn it_waits_no_longer_than_asked(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let running = start(user, &cell, "{probe} hold");
     act(user, &cell, "web --wait=0.1", 124);
     act(user, &cell, "web --wait=0.1 --kill", 0);
@@ -114,7 +106,7 @@ fn it_waits_no_longer_than_asked(user: User) {
 }
 
 fn what_ignores_signals_is_killed(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let chain = Chain::new(user, "cg-enter --name web -- {probe} hold").ignoring(Signal::SIGTERM);
     let mut running = chain.in_cell(&cell).start();
     running.wait_for("ready\n");
@@ -125,7 +117,7 @@ fn what_ignores_signals_is_killed(user: User) {
 }
 
 fn it_is_removed_with_all_in_it(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let running = start(user, &cell, "cg-enter --name inner -- {probe} hold");
     assert!(!cell.cgroups().is_empty());
     act(user, &cell, "web --rm", 0);

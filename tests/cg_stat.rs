@@ -1,17 +1,20 @@
 //! cg-stat: what runs, and what it uses.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
 use catena_tests::need::program;
 use catena_tests::terminal::Terminal;
 use catena_tests::{
-    Cell, Chain, Running, Scratch, User, each_user, here_or_elsewhere, like, need, toolbox,
+    Cell, Chain, Running, Scratch, User, any, each_user, here_or_elsewhere, like, need, toolbox,
 };
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-each_user![if can_make_cgroups;
+each_user![if Cell::can_be_made;
     an_empty_point_has_no_rows,
     a_container_has_a_line,
     the_app_is_the_topmost_process_that_is_none_of_ours,
@@ -20,19 +23,10 @@ each_user![if can_make_cgroups;
     a_watch_is_json_lines,
     a_watch_on_a_terminal_is_redrawn,
     prometheus_can_read_it,
-    leftovers_are_pruned_and_nothing_else,
-    the_next_start_prunes_too,
+    the_client_of_prometheus_reads_the_same,
     a_look_costs_few_calls,
     bad_usage_is_refused,
 ];
-
-fn can_make_cgroups(user: User) -> Result<(), String> {
-    Cell::new(user).map(drop)
-}
-
-fn cell(user: User) -> Rc<Cell> {
-    Rc::new(Cell::new(user).expect("asked before"))
-}
 
 fn start(user: User, cell: &Rc<Cell>, line: &str) -> Running {
     let mut running = Chain::new(user, line).in_cell(cell).start();
@@ -63,7 +57,7 @@ fn json(user: User, cell: &Rc<Cell>, words: &str) -> Vec<Value> {
 }
 
 fn an_empty_point_has_no_rows(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     assert_eq!(stat(user, &cell, "").lines().count(), 1);
     assert!(json(user, &cell, "").is_empty());
     assert_eq!(stat(user, &cell, "--prometheus"), "");
@@ -84,7 +78,7 @@ fn a_container_has_a_line(user: User) {
 }
 
 fn the_app_is_the_topmost_process_that_is_none_of_ours(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let script = format!("{} hold & sleep 100 & wait", toolbox::probe().display());
     let chain = Chain::new(user, "cg-enter -- mini-init --subreaper -- sh -c").arg(script);
     let mut running = chain.in_cell(&cell).start();
@@ -112,14 +106,36 @@ fn json_has_every_figure(user: User) {
     assert_eq!(row["oom_kill"], 0);
     let memory = row["memory"].as_u64().expect("a number");
     assert!(memory < 64 << 20, "{row}");
-    for figure in ["cpu_percent", "cpu_usec", "io_read", "io_write", "oom", "pressure"] {
-        assert!(row.get(figure).is_some(), "{figure} in {row}");
+    let mut documented = documented(include_str!("../docs/man/cg-stat.txt"), "# JSON");
+    if cell.folder_v2().is_err() {
+        documented.retain(|key| !key.starts_with("some_") && !key.starts_with("full_"));
     }
+    assert_eq!(keys(row), documented);
     end(running);
 }
 
+/// The keys of an object, and of those in it.
+fn keys(value: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (key, value) in value.as_object().into_iter().flatten() {
+        found.insert(key.clone());
+        // Of a resource in `pressure`, only what its object has.
+        let inner = value.as_object().into_iter().flatten();
+        found.extend(inner.flat_map(|(_, value)| keys(value)));
+    }
+    found
+}
+
+/// The keys that a manual names in one of its sections.
+fn documented(manual: &str, section: &str) -> BTreeSet<String> {
+    let text = manual.split_once(section).expect("the section").1;
+    let text = text.split("\n# ").next().unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("    "));
+    lines.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
 fn a_tree_goes_to_the_leaves(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let running =
         start(user, &cell, "cg-enter --name outer -- cg-enter --name inner -- {probe} hold");
     let names = |words: &str| -> Vec<String> {
@@ -134,7 +150,7 @@ fn a_tree_goes_to_the_leaves(user: User) {
 }
 
 fn a_watch_is_json_lines(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let running = start(user, &cell, "cg-enter --name web -- {probe} hold");
     let mut watch =
         Chain::new(user, "cg-stat --watch=0.1").in_cell(&cell).leaves_processes().start();
@@ -152,7 +168,7 @@ fn a_watch_is_json_lines(user: User) {
 
 fn a_watch_on_a_terminal_is_redrawn(user: User) {
     let mut terminal = need!(Terminal::new());
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let running = start(user, &cell, "cg-enter --name web -- {probe} hold");
     let watch = Chain::new(user, "cg-stat --watch=0.1").in_cell(&cell).leaves_processes();
     let mut watch = watch.start_on(&mut terminal);
@@ -166,7 +182,7 @@ fn a_watch_on_a_terminal_is_redrawn(user: User) {
 /// An independent reading of the text format: each family has HELP and TYPE before its samples,
 /// each sample a known form.
 fn prometheus_can_read_it(user: User) {
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let running = start(user, &cell, "cg-enter --name web -- {probe} hold");
     let text = stat(user, &cell, "--prometheus");
     assert!(text.contains("catena_cgroup_pids{cgroup=\"web\"} 1\n"), "{text}");
@@ -197,43 +213,45 @@ fn prometheus_can_read_it(user: User) {
     end(running);
 }
 
-/// Kills the monitor of an unnamed container and waits for the app to die of that.
-fn leave_something(user: User, cell: &Rc<Cell>) {
-    let chain = Chain::new(user, "cg-enter -- {probe} hold").in_cell(cell).leaves_processes();
-    let mut running = chain.start();
-    running.wait_for("ready\n");
-    let before = cell.processes().len();
-    running.signal(Signal::SIGKILL);
-    running.wait_until("monitor and app are gone", || cell.processes().len() == before - 2);
-    running.finish().expect(Signal::SIGKILL, "ready\n", "");
-    assert!(!cell.cgroups().is_empty());
+/// Their own parser, and the figures that it finds.
+fn the_client_of_prometheus_reads_the_same(user: User) {
+    let python = need!(program("python3"));
+    let script = "import sys\n\
+        from prometheus_client.parser import text_string_to_metric_families as parse\n\
+        for family in parse(sys.stdin.read()):\n\
+        \x20   assert family.documentation and family.samples, family\n\
+        \x20   for sample in family.samples:\n\
+        \x20       print(family.type, sample.name, sorted(sample.labels.items()), sample.value)\n";
+    need!(has_module(&python, "prometheus_client"));
+    let cell = Cell::shared(user);
+    let running = start(user, &cell, "cg-enter --name web -- {probe} hold");
+    let text = stat(user, &cell, "--prometheus");
+    let parse = Chain::new(user, "").arg(&python).args(["-c", script]).stdin(text.as_str());
+    let outcome = parse.run();
+    outcome.expect(0, like("*\n"), "");
+    let found = outcome.stdout;
+    assert!(found.contains("gauge catena_cgroup_pids [('cgroup', 'web')] 1.0\n"), "{found}");
+    let count = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(count(&found), count(&text), "{found}");
+    // It doesn't take everything.
+    let broken = text.replace("\"} ", "} ");
+    let outcome = Chain::new(user, "").arg(&python).args(["-c", script]).stdin(broken).run();
+    outcome.expect(1, any(), any());
+    end(running);
 }
 
-fn leftovers_are_pruned_and_nothing_else(user: User) {
-    let cell = cell(user);
-    Chain::new(user, "cg-enter --name web -- true").in_cell(&cell).run().expect(0, "", "");
-    let alive = start(user, &cell, "cg-enter -- {probe} hold");
-    let before = cell.cgroups();
-    leave_something(user, &cell);
-    let pruned = stat(user, &cell, "--prune");
-    assert!(pruned.lines().all(|line| line.contains("/catena.")), "{pruned}");
-    assert!(pruned.lines().count() >= 1, "{pruned}");
-    assert_eq!(cell.cgroups(), before);
-    assert_eq!(stat(user, &cell, "--prune"), "");
-    end(alive);
-}
-
-fn the_next_start_prunes_too(user: User) {
-    let cell = cell(user);
-    leave_something(user, &cell);
-    Chain::new(user, "cg-enter -- true").in_cell(&cell).run().expect(0, "", "");
-    assert!(cell.cgroups().is_empty(), "{:?}", cell.cgroups());
+fn has_module(python: &Path, name: &str) -> Result<(), String> {
+    let found = Command::new(python).arg("-c").arg(format!("import {name}")).output();
+    match found.is_ok_and(|output| output.status.success()) {
+        true => Ok(()),
+        false => Err(format!("python3 has no module '{name}'")),
+    }
 }
 
 /// Its time is that of its system calls: the fewest that show what the columns hold.
 fn a_look_costs_few_calls(user: User) {
     need!(program("strace"));
-    let cell = cell(user);
+    let cell = Cell::shared(user);
     let scratch = Scratch::new(user);
     let calls = || {
         let log = scratch.join("trace");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use catena_tests::pivot::{can_pivot, pivot, rootfs};
 use catena_tests::{Chain, Rootfs, Scratch, Seen, User, any, each_user, host, like};
 
 each_user![if can_pivot;
@@ -14,14 +15,6 @@ each_user![if can_pivot;
     defaults_can_be_left_out,
     what_is_written_stays_in_a_bound_root,
     a_read_only_root,
-    a_folder_is_bound,
-    a_file_is_bound,
-    a_read_only_bind_is_read_only_below_too,
-    a_tmpfs,
-    an_overlay_keeps_the_lower_folder,
-    lower_folders_are_stacked,
-    an_ephemeral_root_is_gone_at_the_end,
-    the_hosts_own_root_as_ephemeral,
     the_working_directory,
     the_old_root_cannot_be_climbed_to,
     an_image_cannot_stand_in_for_a_tool,
@@ -31,20 +24,6 @@ each_user![if can_pivot;
     the_host_is_not_touched_without_a_mount_namespace,
     nosuid_programs_give_nothing,
 ];
-
-fn can_pivot(user: User) -> Result<(), String> {
-    user.can_isolate()?;
-    Rootfs::new(user).map(drop)
-}
-
-fn rootfs(user: User) -> Rootfs {
-    Rootfs::new(user).expect("asked before")
-}
-
-/// `fs-pivot` with these options on `root`, in namespaces of its own.
-fn pivot(user: User, options: &str, root: &Rootfs) -> Chain {
-    Chain::new(user, &format!("ns-unshare -- fs-pivot {options} {root} --"))
-}
 
 fn see(user: User, options: &str, root: &Rootfs) -> Seen {
     pivot(user, options, root).arg("/bin/probe").see()
@@ -146,118 +125,6 @@ fn a_read_only_root(user: User) {
     write("/new").expect(0, "EROFS\n", "");
     write("/tmp/new").expect(0, "ok\n", "");
     assert!(!root.join("var/new").exists());
-}
-
-fn a_folder_is_bound(user: User) {
-    let (root, scratch) = (rootfs(user), Scratch::new(user));
-    let folder = scratch.folder("data", user);
-    let bind = format!("--bind {}:/mnt", folder.display());
-    let write = pivot(user, &bind, &root).args(["/bin/probe", "write", "/mnt/new", "text"]).run();
-    write.expect(0, "ok\n", "");
-    assert_eq!(fs::read_to_string(folder.join("new")).expect("read"), "text");
-    assert_eq!(see(user, "", &root).mounts.iter().filter(|mount| mount.point == "/mnt").count(), 0);
-    assert!(see(user, &bind, &root).mount("/mnt").has(&["nosuid", "nodev"]));
-    let bind = format!("--ro-bind {}:/mnt", folder.display());
-    let write = pivot(user, &bind, &root).args(["/bin/probe", "write", "/mnt/again", "text"]).run();
-    write.expect(0, "EROFS\n", "");
-    let bind = format!("--bind {}:/mnt:ro", folder.display());
-    let write = pivot(user, &bind, &root).args(["/bin/probe", "write", "/mnt/again", "text"]).run();
-    write.expect(0, "EROFS\n", "");
-}
-
-fn a_file_is_bound(user: User) {
-    let (root, scratch) = (rootfs(user), Scratch::new(user));
-    let file = scratch.file("passwd", "somebody else\n");
-    let bind = format!("--ro-bind {}:/etc/passwd", file.display());
-    pivot(user, &bind, &root).args(["cat", "/etc/passwd"]).run().expect(0, "somebody else\n", "");
-}
-
-fn a_read_only_bind_is_read_only_below_too(user: User) {
-    let (root, scratch) = (rootfs(user), Scratch::new(user));
-    let folder = scratch.folder("data", user);
-    let below = scratch.folder("data/below", user);
-    // A mount that can be written to, below the folder that is bound.
-    let write = |option: &str| {
-        let script = format!(
-            "mount -t tmpfs none {} && exec ns-unshare -m -p -- fs-pivot {option} {}:/mnt {root} -- \
-             /bin/probe write /mnt/below/new text",
-            below.display(),
-            folder.display()
-        );
-        Chain::new(user, "unshare -r -m sh -c").arg(script).run()
-    };
-    write("--ro-bind").expect(0, "EROFS\n", "");
-    write("--bind").expect(0, "ok\n", "");
-}
-
-fn a_tmpfs(user: User) {
-    let root = rootfs(user);
-    let seen = see(user, "--tmpfs /mnt:size=1M", &root);
-    let mount = seen.mount("/mnt");
-    assert_eq!(mount.kind, "tmpfs");
-    assert!(mount.super_options.contains("size=1024k"), "{mount:?}");
-    assert!(mount.has(&["nosuid", "nodev"]), "{mount:?}");
-    let fill = ["sh", "-c", "head -c 2000000 /dev/zero >/mnt/file"];
-    pivot(user, "--tmpfs /mnt:size=1M", &root).args(fill).run().expect(1, "", any());
-    pivot(user, "--tmpfs /mnt:size=4M", &root).args(fill).run().expect(0, "", "");
-}
-
-fn an_overlay_keeps_the_lower_folder(user: User) {
-    let (root, scratch) = (rootfs(user), Scratch::new(user));
-    let (upper, work) = (scratch.folder("upper", user), scratch.folder("work", user));
-    root.file("etc/old", "old\n");
-    let line = format!(
-        "ns-unshare -- fs-pivot --overlay {root} --upper {} --work {} -- sh -c",
-        upper.display(),
-        work.display()
-    );
-    let script = "cat /etc/old && echo new >/etc/new && rm /etc/passwd && ls /etc";
-    Chain::new(user, &line).arg(script).run().expect(0, "old\ngroup\nnew\nold\n", "");
-    assert!(root.join("etc/passwd").exists() && !root.join("etc/new").exists());
-    assert_eq!(fs::read_to_string(upper.join("etc/new")).expect("read"), "new\n");
-    // What stands in the upper folder is there again the next time.
-    Chain::new(user, &line).arg("cat /etc/new; ls /etc").run().expect(
-        0,
-        "new\ngroup\nnew\nold\n",
-        "",
-    );
-}
-
-fn lower_folders_are_stacked(user: User) {
-    let (root, scratch) = (rootfs(user), Scratch::new(user));
-    let layer = scratch.folder("layer", user);
-    scratch.folder("layer/etc", user);
-    scratch.file("layer/etc/passwd", "from the layer\n");
-    let line = format!(
-        "ns-unshare -- fs-pivot --ephemeral --overlay {}:{root} -- cat /etc/passwd",
-        layer.display()
-    );
-    Chain::new(user, &line).run().expect(0, "from the layer\n", "");
-}
-
-fn an_ephemeral_root_is_gone_at_the_end(user: User) {
-    let root = rootfs(user);
-    let before = host::paths(root.path());
-    let script = "echo new >/etc/new && cat /etc/new && rm -r /home /etc/group && ls /etc";
-    let outcome = pivot(user, "--ephemeral", &root).args(["sh", "-c", script]).run();
-    outcome.expect(0, "new\nnew\npasswd\n", "");
-    assert_eq!(host::paths(root.path()), before);
-    let look = pivot(user, "--ephemeral", &root).args(["ls", "/etc"]).run();
-    look.expect(0, "group\npasswd\n", "");
-}
-
-fn the_hosts_own_root_as_ephemeral(user: User) {
-    let name = format!("/usr/catena-test-{}-{}", std::process::id(), user.uid());
-    let script = format!("echo new >{name} && cat {name} && cat /etc/os-release");
-    let outcome =
-        Chain::new(user, "ns-unshare -- fs-pivot --ephemeral / -- sh -c").arg(&script).run();
-    let release = fs::read_to_string("/etc/os-release").expect("os-release");
-    outcome.expect(0, format!("new\n{release}"), "");
-    assert!(!fs::exists(&name).expect("look"));
-    if !user.is_root() {
-        // Without the tool there is no writing there at all.
-        Chain::new(user, "sh -c").arg(&script).run().expect(2, "", any());
-    }
 }
 
 fn the_working_directory(user: User) {

@@ -14,7 +14,9 @@ each_user![
     lazily,
     a_chain_for_each_connection,
     connections_end_with_the_server,
-    what_others_were_handed_is_not_touched,
+    h5_what_others_were_handed_is_not_touched,
+    h5_no_more_than_is_open_is_handed_on,
+    h5_no_folder_is_handed_on,
     refusals,
 ];
 
@@ -143,12 +145,39 @@ fn connections_end_with_the_server(user: User) {
     }
 }
 
-fn what_others_were_handed_is_not_touched(user: User) {
+fn h5_what_others_were_handed_is_not_touched(user: User) {
     let (_read, write) = std::io::pipe().expect("pipe");
     let chain = Chain::new(user, "listen-fds tcp:127.0.0.1:0 -- sh -c");
     let chain = chain.arg(REPORT).env("LISTEN_PID", "1").env("LISTEN_FDS", "1000000000");
     let chain = chain.env("LISTEN_FDNAMES", "other").descriptor(5, write);
     chain.run().expect(0, "mine\n1 unknown unset\nsocket:[N]\n", "");
+}
+
+/// A link that is handed `count` descriptors from 3 on.
+fn handed(user: User, count: u32) -> Chain {
+    let script = r#"LISTEN_PID=$$ LISTEN_FDS=$0 exec ns-unshare -- sh -c "$1""#;
+    Chain::new(user, "sh -c").arg(script).arg(count.to_string()).arg(REPORT)
+}
+
+fn h5_no_more_than_is_open_is_handed_on(user: User) {
+    need!(user.can_isolate());
+    let (_read, write) = std::io::pipe().expect("pipe");
+    let copy = write.try_clone().expect("duplicate");
+    let refused =
+        "ns-unshare: can't hand on the sockets of LISTEN_FDS: '*': descriptor 4 is not open\n";
+    for count in [2, 1_000_000_000, u32::MAX] {
+        let write = write.try_clone().expect("duplicate");
+        handed(user, count).descriptor(3, write).run().expect(125, "", like(refused));
+    }
+    let right = handed(user, 1).descriptor(3, copy).run();
+    right.expect(0, like("mine\n1  unset\npipe:*\n"), any());
+}
+
+fn h5_no_folder_is_handed_on(user: User) {
+    need!(user.can_isolate());
+    let folder = std::fs::File::open("/").expect("open");
+    let refused = "ns-unshare: can't hand on *: descriptor 3 is a directory\n";
+    handed(user, 1).descriptor(3, folder).run().expect(125, "", like(refused));
 }
 
 fn refusals(user: User) {

@@ -1,17 +1,20 @@
 //! notify-bridge: datagrams of an app that means harm.
 
 use catena_tests::manager::Manager;
-use catena_tests::{Chain, Outcome, Scratch, User, any, each_user, need};
+use catena_tests::{Chain, Outcome, Scratch, User, any, each_user, like, need};
 
 each_user![
     if has_python;
-    nothing_harmful_gets_through,
-    nothing_harmful_gets_through_with_few_descriptors,
-    a_barrier_is_answered_by_the_manager,
-    a_flood_does_not_block_signals,
-    a_process_outside_is_not_heard,
-    only_the_app_with_from_main,
-    a_main_process_is_translated_and_named_once,
+    h4_nothing_harmful_gets_through,
+    h4_nothing_harmful_gets_through_with_few_descriptors,
+    h4_a_barrier_is_answered_by_the_manager,
+    h4_a_flood_does_not_block_signals,
+    h4_a_process_outside_is_not_heard,
+    h4_only_the_app_with_from_main,
+    h4_a_main_process_is_translated_and_named_once,
+    h4_who_one_claims_to_be,
+    h4_descriptors_are_counted_by_the_second,
+    h4_descriptors_are_refused_where_none_is_wanted,
 ];
 
 fn has_python(_: User) -> Result<(), String> {
@@ -105,7 +108,7 @@ fn expect_no_harm(user: User, first: &str) {
     assert_eq!(texts.len(), 41);
 }
 
-fn nothing_harmful_gets_through(user: User) {
+fn h4_nothing_harmful_gets_through(user: User) {
     expect_no_harm(user, "notify-bridge --fdstore 4 --");
     // The manager itself hears all of it.
     let stage = Stage::new(user);
@@ -113,11 +116,11 @@ fn nothing_harmful_gets_through(user: User) {
     assert_eq!(stage.manager.texts(), ["STATUS=x\rMAINPID=1"]);
 }
 
-fn nothing_harmful_gets_through_with_few_descriptors(user: User) {
+fn h4_nothing_harmful_gets_through_with_few_descriptors(user: User) {
     expect_no_harm(user, "prlimit --nofile=20 notify-bridge --fdstore 4 --");
 }
 
-fn a_barrier_is_answered_by_the_manager(user: User) {
+fn h4_a_barrier_is_answered_by_the_manager(user: User) {
     let stage = Stage::new(user);
     let script = r#"
 read, write = os.pipe()
@@ -131,7 +134,7 @@ print("answered", flush=True)
     assert_eq!(stage.manager.texts(), ["STATUS=before"]);
 }
 
-fn a_flood_does_not_block_signals(user: User) {
+fn h4_a_flood_does_not_block_signals(user: User) {
     let scratch = Scratch::new(user);
     // A service manager that never reads.
     let deaf = std::os::unix::net::UnixDatagram::bind(scratch.join("notify")).expect("bind");
@@ -157,7 +160,7 @@ while True:
     drop(deaf);
 }
 
-fn a_process_outside_is_not_heard(user: User) {
+fn h4_a_process_outside_is_not_heard(user: User) {
     let stage = Stage::new(user);
     let run = stage.scratch.folder("run", user);
     let script = r#"
@@ -179,7 +182,7 @@ send(b"READY=1")
     assert_eq!(stage.manager.texts(), ["READY=1"]);
 }
 
-fn only_the_app_with_from_main(user: User) {
+fn h4_only_the_app_with_from_main(user: User) {
     let script = r#"
 child = os.fork()
 if child == 0:
@@ -196,7 +199,7 @@ send(b"STATUS=app")
     assert_eq!(stage.manager.texts(), ["STATUS=child", "STATUS=app"]);
 }
 
-fn a_main_process_is_translated_and_named_once(user: User) {
+fn h4_a_main_process_is_translated_and_named_once(user: User) {
     need!(user.can_isolate());
     let script = r#"
 own = b"%d" % os.getpid()
@@ -215,4 +218,84 @@ for message in [b"MAINPID=99", b"MAINPID=" + own + b"\nSTATUS=here", b"MAINPID=1
     let named: i32 = named.parse().expect("a number");
     assert!(named > main, "{named} is not below {main}");
     assert_eq!(texts[1], "STATUS=end");
+}
+
+/// What a child of the app says in the app's name, and as root.
+fn h4_who_one_claims_to_be(user: User) {
+    need!(user.can_isolate());
+    let claim = r#"
+import ctypes
+app = os.getpid()
+read, write = os.pipe()
+child = os.fork()
+if child == 0:
+    LEAVE
+    send(b"STATUS=child as app", credentials=(app, 0, 0))
+    send(b"STATUS=child as child", credentials=(os.getpid(), 0, 0))
+    send(b"STATUS=child")
+    os.close(write)
+    time.sleep(9)
+os.close(write)
+os.read(read, 1)
+send(b"STATUS=app")
+os.kill(child, 9)
+"#;
+    let stage = Stage::new(user);
+    let run = |leave: &str| {
+        let chain = "notify-bridge --from main -- ns-unshare -- mini-init --";
+        stage.run(chain, &claim.replace("LEAVE", leave)).expect(0, "", any());
+        stage.manager.texts()
+    };
+    // In a user namespace of its own it is root, and may still not claim to be its parent.
+    let own = run("assert ctypes.CDLL(None).unshare(0x10000000) == 0");
+    assert_eq!(own, ["STATUS=app"]);
+    // With the capabilities of the container's own root it may.
+    assert_eq!(run("pass"), ["STATUS=child as app", "STATUS=app"]);
+}
+
+fn h4_descriptors_are_counted_by_the_second(user: User) {
+    let script = r#"
+read, write = os.pipe()
+begin = time.monotonic()
+for _ in range(400):
+    send(b"FDSTORE=1", [read])
+    send(b"FDSTOREREMOVE=1")
+send(b"READY=1")
+print(int(time.monotonic() - begin))
+"#;
+    let stage = Stage::new(user);
+    let outcome = stage.run("notify-bridge --fdstore 1 --", script);
+    outcome.expect(0, any(), like("notify-bridge: *too many with descriptors*"));
+    let seconds: usize = outcome.stdout.trim_end().parse().expect("a number");
+    let texts = stage.manager.texts();
+    let stored = texts.iter().filter(|text| *text == "FDSTORE=1").count();
+    assert!((65..=65 * (seconds + 2)).contains(&stored), "{stored} in {seconds} s");
+    assert_eq!(texts.last().map(String::as_str), Some("READY=1"));
+}
+
+fn h4_descriptors_are_refused_where_none_is_wanted(user: User) {
+    need!(kernel_refuses_descriptors());
+    let script = r#"
+read, write = os.pipe()
+try:
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [write]))]
+    manager.sendmsg([b"BARRIER=1"], rights)
+    print("sent")
+except PermissionError:
+    print("refused")
+"#;
+    let stage = Stage::new(user);
+    stage.run("notify-bridge --deny BARRIER --", script).expect(0, "refused\n", "");
+    stage.run("notify-bridge --", script).expect(0, "sent\n", "");
+    stage.run("notify-bridge --deny BARRIER --fdstore 1 --", script).expect(0, "sent\n", any());
+}
+
+/// SO_PASSRIGHTS, asked of the kernel.
+fn kernel_refuses_descriptors() -> Result<(), String> {
+    let script = "import socket; socket.socket(socket.AF_UNIX).setsockopt(1, 83, 0)";
+    let asked = Chain::new(User::Ordinary, "/usr/bin/python3 -c").arg(script).run();
+    match asked.ended {
+        Some(catena_tests::Ended::Exit(0)) => Ok(()),
+        _ => Err("SO_PASSRIGHTS came with Linux 6.16".into()),
+    }
 }

@@ -9,6 +9,7 @@ each_user![if User::can_isolate;
     h1_every_number_as_the_model_says,
     h1_x32_has_no_system_calls,
     h1_32_bit_calls_end_the_process,
+    h1_h2_no_high_bit_hides_a_request,
     without_a_filter_all_of_it_passes,
     capabilities_open_what_they_are_for,
     a_profile_in_oci_form,
@@ -74,6 +75,20 @@ fn h1_32_bit_calls_end_the_process(user: User) {
     if cfg!(target_arch = "x86_64") {
         let found = ask(user, "ns-unshare -- priv-drop --", "i386");
         assert!(found.iter().all(|word| word == "SIGSYS"), "{found:?}");
+    }
+}
+
+fn h1_h2_no_high_bit_hides_a_request(user: User) {
+    for request in [libc::TIOCSTI, libc::TIOCLINUX] {
+        for high in [0, 1_u64 << 32, 1 << 63, 0xffff_ffff << 32] {
+            let start = |line: &str| {
+                let chain = Chain::new(user, line).args(["{probe}", "ioctl"]);
+                chain.arg((request | high).to_string()).run().stdout
+            };
+            assert_eq!(start("ns-unshare -- priv-drop --"), "EPERM\n", "{high:x}");
+            // The null device knows neither.
+            assert_eq!(start("ns-unshare -- priv-drop --seccomp none --"), "ENOTTY\n");
+        }
     }
 }
 

@@ -197,6 +197,7 @@ fn ready_when_its_port_is() {
     host.run("systemctl start port");
     assert_is_bridged(&host, "port");
     host.run("systemctl stop port");
+    assert_eq!(host.show("port", "Result"), "success");
     assert_is_gone(&host, "port");
 }
 
@@ -213,20 +214,56 @@ fn the_journal_knows_the_app() {
     assert!(entry.contains("\n_SYSTEMD_UNIT=web.service\n"), "{entry}");
     let app = host.processes("web").into_iter().max().expect("an app");
     assert!(entry.contains(&format!("\n_PID={app}\n")), "{app}: {entry}");
+    // JOURNAL_STREAM names the app's own standard output: it may speak the journal's protocol.
+    host.unit(
+        "stream.service",
+        "[Service]\nType=oneshot\nExecStart=/usr/local/bin/notify-bridge -- ns-unshare -- \
+         fs-pivot --ephemeral / -- priv-drop --user nobody -- mini-init -- python3 -c \
+         'import os; s = os.fstat(1); print(f\"{s.st_dev}:{s.st_ino}\" == os.environ[\"JOURNAL_STREAM\"])'\n",
+    );
+    host.run("systemctl start stream");
+    let said = || host.ask("journalctl -u stream -o cat _COMM=python3");
+    host.wait("the line is in the journal", || !said().is_empty());
+    assert_eq!(said(), "True");
 }
 
 #[test]
 fn the_examples_are_well_formed() {
     let host = need!(Systemd::boot());
-    let version = host.run("systemctl --version");
-    let version: u32 = version.split_whitespace().nth(1).expect("a version").parse().expect("one");
-    let find = "find /run/systemd/system /etc/systemd/user -type f -name";
-    let units = host.run(&format!("{find} *.service -o -type f -name *.socket"));
-    for unit in units.lines().filter(|unit| version >= 253 || !unit.ends_with("/reload.service")) {
-        let output = host.command(&format!("systemd-analyze verify {unit}")).output().expect("run");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success() && said.is_empty(), "{unit}: {said}");
-    }
+    host.examples_are_well_formed();
+}
+
+/// One that does not end when it is told to is killed in time, with all that is in its container.
+#[test]
+fn a_stop_has_an_end() {
+    let host = need!(Systemd::boot());
+    host.unit(
+        "deaf.service",
+        "[Service]\nType=notify\nKillMode=mixed\nTimeoutStopSec=1\n\
+         ExecStart=/usr/local/bin/notify-bridge -- ns-unshare -- fs-pivot / -- mini-init -- \
+         python3 -c 'import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); \
+         sys.path.append(\"/srv\"); import app; app.notify(\"READY=1\"); time.sleep(99)'\n",
+    );
+    host.run("systemctl start deaf");
+    assert_is_bridged(&host, "deaf");
+    host.run("systemctl stop deaf");
+    assert_eq!(host.show("deaf", "Result"), "timeout");
+    assert!(host.processes("deaf").is_empty());
+}
+
+#[test]
+fn a_crash_is_a_new_start() {
+    let host = need!(Systemd::boot());
+    host.run("systemctl start web");
+    let app = host.processes("web").into_iter().max().expect("an app");
+    host.run(&format!("kill -s SEGV {app}"));
+    host.wait("it has been started again", || host.show("web", "NRestarts") == "1");
+    host.wait_for("web", "ActiveState", "active");
+    assert_is_bridged(&host, "web");
+    // One that ends by itself is not started again.
+    let app = host.processes("web").into_iter().max().expect("an app");
+    host.run(&format!("kill -s TERM {app}"));
+    host.wait_for("web", "ActiveState", "inactive");
 }
 
 /// Below the manager of an ordinary user, nothing has privileges at any time.

@@ -3,19 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-
-use catena_tests::{Chain, Rootfs, Scratch, User, any, each_user, host, like};
+use catena_tests::pivot::{can_pivot, pivot, pivots, rootfs};
+use catena_tests::{Chain, Scratch, User, any, each_user, like};
 
 each_user![if can_pivot;
     f4_no_descriptor_leads_out,
     f4_no_working_directory_leads_out,
-    f5_no_link_leads_a_mountpoint_out,
-    f5_no_race_leads_a_mountpoint_out,
     f7_a_false_null_device_masks_nothing,
     f7_the_image_has_no_say_in_what_null_is,
     f7_masks_are_there,
@@ -27,19 +21,6 @@ each_user![if can_pivot;
     h12_locked_flags_are_kept,
 ];
 
-fn can_pivot(user: User) -> Result<(), String> {
-    user.can_isolate()?;
-    Rootfs::new(user).map(drop)
-}
-
-fn rootfs(user: User) -> Rootfs {
-    Rootfs::new(user).expect("asked before")
-}
-
-fn pivot(user: User, options: &str, root: &Rootfs) -> Chain {
-    Chain::new(user, &format!("ns-unshare -- fs-pivot {options} {root} --"))
-}
-
 fn f4_no_descriptor_leads_out(user: User) {
     let root = rootfs(user);
     let with_folders = |chain: Chain| {
@@ -47,8 +28,9 @@ fn f4_no_descriptor_leads_out(user: User) {
             chain.descriptor(number, fs::File::open("/usr").expect("open /usr"))
         })
     };
-    let seen = with_folders(pivot(user, "", &root).arg("/bin/probe")).see();
-    assert_eq!(seen.numbers(), [0, 1, 2]);
+    for chain in pivots(user, "", &root) {
+        assert_eq!(with_folders(chain.arg("/bin/probe")).see().numbers(), [0, 1, 2]);
+    }
     let outside = with_folders(Chain::new(user, "{probe}")).see();
     assert_eq!(outside.numbers().len(), 203);
     // What takes the place of a closed descriptor is the null device.
@@ -65,115 +47,19 @@ fn f4_no_working_directory_leads_out(user: User) {
     symlink("/proc/self/cwd", root.join("var/cwd")).expect("symlink");
     symlink("/proc/self/fd/9", root.join("var/nine")).expect("symlink");
     for folder in ["/proc/self/fd/9", "/proc/self/cwd", "/proc/1/cwd", "/var/cwd", "/var/nine"] {
-        let leak = fs::File::open("/usr").expect("open /usr");
-        let outcome = pivot(user, &format!("--chdir {folder}"), &root)
-            .args(["/bin/probe", "write", "/dev/stdout", "started"])
-            .descriptor(9, leak)
-            .directory("/usr")
-            .run();
-        outcome.expect(125, "", like("fs-pivot: can't change to: *\n"));
+        for chain in pivots(user, &format!("--chdir {folder}"), &root) {
+            let leak = fs::File::open("/usr").expect("open /usr");
+            let outcome = chain
+                .args(["/bin/probe", "write", "/dev/stdout", "started"])
+                .descriptor(9, leak)
+                .directory("/usr")
+                .run();
+            outcome.expect(125, "", like("fs-pivot: can't change to: *\n"));
+        }
     }
     // Up from the top is the top.
     let seen = pivot(user, "--chdir /../../..", &root).arg("/bin/probe").see();
     assert_eq!(seen.directory, "/");
-}
-
-/// Folders outside, each with a file whose loss or company would show.
-fn outside(scratch: &Scratch, user: User) -> std::path::PathBuf {
-    let outside = scratch.folder("outside", user);
-    for name in ["dev", "mnt", "pts", "shm"] {
-        scratch.folder(&format!("outside/{name}"), user);
-        scratch.file(&format!("outside/{name}/file"), "");
-    }
-    outside
-}
-
-fn f5_no_link_leads_a_mountpoint_out(user: User) {
-    let scratch = Scratch::new(user);
-    let outside = outside(&scratch, user);
-    let before = host::paths(&outside);
-    let data = scratch.folder("data", user);
-    let up = "../".repeat(20);
-    for target in [outside.display().to_string(), format!("{up}{}", outside.display())] {
-        for name in ["dev", "proc", "sys", "run", "tmp", "mnt", "etc"] {
-            let root = rootfs(user);
-            fs::remove_dir_all(root.join(name)).expect("remove");
-            symlink(&target, root.join(name)).expect("symlink");
-            let data = data.display();
-            let options = format!(
-                "--bind {data}:/mnt/new/deep --tmpfs /etc/new --etc-hosts --copy-up /etc/passwd \
-                 --bind {data}:/tmp/new"
-            );
-            for kind in ["", "--ephemeral"] {
-                let outcome = pivot(user, &format!("{kind} {options}"), &root).arg("true").run();
-                assert_eq!(host::paths(&outside), before, "{name}\n{outcome}");
-            }
-        }
-    }
-    // By path it leads out.
-    let root = rootfs(user);
-    fs::remove_dir(root.join("mnt")).expect("remove");
-    symlink(&outside, root.join("mnt")).expect("symlink");
-    Chain::new(user, &format!("mkdir -p {root}/mnt/new/deep")).run().expect(0, "", "");
-    assert_ne!(host::paths(&outside), before);
-}
-
-/// Exchanges two entries of `folder` until it is told to stop.
-fn exchange(folder: &Path, one: &str, other: &str, stop: &AtomicBool) -> u64 {
-    let (one, other) = (folder.join(one), folder.join(other));
-    let mut count = 0;
-    while !stop.load(Ordering::Relaxed) {
-        renameat2(AT_FDCWD, &one, AT_FDCWD, &other, RenameFlags::RENAME_EXCHANGE)
-            .expect("exchange");
-        count += 1;
-    }
-    count
-}
-
-fn f5_no_race_leads_a_mountpoint_out(user: User) {
-    let (root, scratch) = (rootfs(user), Scratch::new(user));
-    let outside = outside(&scratch, user);
-    let before = host::paths(&outside);
-    let data = scratch.folder("data", user);
-    symlink(&outside, root.join("var/link")).expect("symlink");
-    fs::create_dir(root.join("var/place")).expect("make a folder");
-    fs::create_dir(root.join("var/place/mnt")).expect("make a folder");
-    let place = root.join("var/place/mnt");
-    // The attack works on a program that goes by path: what it makes ends up outside.
-    let by_path = || {
-        let _ = fs::create_dir(place.join("by-path"));
-    };
-    let through = |start: &mut dyn FnMut(), limit: Duration| {
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let racer = scope.spawn(|| exchange(&root.join("var"), "place", "link", &stop));
-            let end = Instant::now() + limit;
-            while Instant::now() < end && host::paths(&outside) == before {
-                start();
-            }
-            stop.store(true, Ordering::Relaxed);
-            racer.join().expect("the racer goes on")
-        })
-    };
-    through(&mut || by_path(), Duration::from_secs(5));
-    let reached = outside.join("mnt/by-path");
-    assert!(reached.exists(), "the attack does not work by path either");
-    fs::remove_dir(reached).expect("remove");
-    assert_eq!(host::paths(&outside), before);
-
-    let bind = format!("--bind {0}:/var/place/mnt/new/deep --tmpfs /var/place/mnt", data.display());
-    for kind in ["", "--ephemeral"] {
-        let options = format!("{kind} {bind}");
-        let mut started = || {
-            // It may be refused, when a folder is gone at the wrong moment; it may not lead out.
-            let outcome = pivot(user, &options, &root).args(["echo", "ok"]).run();
-            let fine = outcome.stdout == "ok\n" || outcome.stderr.starts_with("fs-pivot: ");
-            assert!(fine, "{outcome}");
-        };
-        let exchanges = through(&mut started, Duration::from_secs(1));
-        assert!(exchanges > 100, "the racer did not get to race");
-        assert_eq!(host::paths(&outside), before);
-    }
 }
 
 fn f7_a_false_null_device_masks_nothing(user: User) {
@@ -197,8 +83,9 @@ fn f7_the_image_has_no_say_in_what_null_is(user: User) {
     symlink("/proc/sys/kernel/core_pattern", root.join("dev/zero")).expect("symlink");
     for options in ["", "--ephemeral"] {
         let stat = ["stat", "-c", "%F %t:%T", "/dev/null", "/proc/kallsyms"];
-        let outcome = pivot(user, options, &root).args(stat).run();
-        outcome.expect(0, "character special file 1:3\n".repeat(2), "");
+        for chain in pivots(user, options, &root) {
+            chain.args(stat).run().expect(0, "character special file 1:3\n".repeat(2), "");
+        }
     }
 }
 
@@ -207,21 +94,25 @@ fn f7_masks_are_there(user: User) {
                   scsi timer_list timer_stats; do cat /proc/$name 2>/dev/null; ls /proc/$name/ \
                   2>/dev/null; done; ls /sys/firmware";
     let root = rootfs(user);
-    pivot(user, "", &root).args(["sh", "-c", script]).run().expect(0, "", "");
+    for chain in pivots(user, "", &root) {
+        chain.args(["sh", "-c", script]).run().expect(0, "", "");
+    }
     let outside = Chain::new(user, "sh -c").arg(script).run();
     assert_ne!(outside.stdout, "");
 }
 
 fn f7_masks_hold_below_a_second_user_namespace(user: User) {
     let root = rootfs(user);
-    let umount = |between: &str| {
-        let line = format!("ns-unshare -- fs-pivot {root} -- {between} umount /proc/kallsyms");
-        Chain::new(user, &line).run()
+    let umount = |between: &str, status: i32| {
+        for chain in pivots(user, "", &root) {
+            let chain = chain.args(between.split_whitespace()).args(["umount", "/proc/kallsyms"]);
+            chain.run().expect(status, "", any());
+        }
     };
     // With all capabilities in the namespace that made them, masks are no more than a hint.
-    umount("").expect(0, "", "");
-    umount("ns-unshare -U -m --").expect(1, "", any());
-    umount("priv-drop --").expect(1, "", any());
+    umount("", 0);
+    umount("ns-unshare -U -m --", 1);
+    umount("priv-drop --", 1);
 }
 
 fn f8_nothing_propagates(user: User) {
@@ -266,10 +157,8 @@ fn f9_knobs_of_the_host_are_read_only(user: User) {
                   /proc/sys/vm/overcommit_memory /proc/sysrq-trigger \
                   /sys/kernel/mm/transparent_hugepage/enabled; do \
                   if [ -e $knob ]; then value=$(cat $knob); echo \"${value##*[}\" >$knob; fi; done";
-    let shares: &[&str] = if user.is_root() { &["", "--share=user"] } else { &[""] };
-    for share in shares {
-        let line = format!("ns-unshare {share} -- fs-pivot {root} -- sh -c");
-        let outcome = Chain::new(user, &line).arg(script).run();
+    for chain in pivots(user, "", &root) {
+        let outcome = chain.args(["sh", "-c", script]).run();
         let refused = |line: &str| line.ends_with(": Read-only file system");
         let lines: Vec<_> = outcome.stderr.lines().collect();
         assert!(lines.len() >= 2 && lines.iter().all(|line| refused(line)), "{outcome}");

@@ -4,7 +4,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use chain::{Error, Next, Result, ResultExt};
+use chain::explain::word;
+use chain::{Error, Explanation, Next, Result, ResultExt};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath,
     RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus,
@@ -81,6 +82,28 @@ pub struct Rules {
 }
 
 impl LandlockArgs {
+    /// What is said of it with `--explain`.
+    pub fn say(&self, to: &mut Explanation) {
+        for place in &self.places {
+            let path = word(&place.path);
+            to.step(match place.writable {
+                true => format!("lets the app reach what is below {path}"),
+                false => format!("lets the app read and execute what is below {path}"),
+            });
+        }
+        if !self.places.is_empty() {
+            to.step("lets the app reach no other files (Landlock)");
+        }
+        for (ports, what) in [(&self.bind, "bind"), (&self.connect, "connect to")] {
+            let allowed: Vec<String> =
+                ports.iter().filter_map(|port| port.0).map(|port| port.to_string()).collect();
+            if !ports.is_empty() {
+                let list = if allowed.is_empty() { "none".to_owned() } else { allowed.join(" ") };
+                to.step(format!("lets the app {what} these TCP ports only (Landlock): {list}"));
+            }
+        }
+    }
+
     /// Opens the paths, with the rights that this process has before it gives them up. The
     /// toolbox is added where the next link is in it.
     pub fn prepare(&self, next: &Next) -> Result<Option<Rules>> {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod drop;
+mod explain;
 mod label;
 mod landlock;
 mod report;
@@ -14,7 +15,7 @@ mod user;
 use std::convert::Infallible;
 use std::io::Write;
 
-use chain::{Error, LinkArgs, Next, PathForm, Result, ResultExt};
+use chain::{Error, Explanation, LinkArgs, Next, PathForm, Result, ResultExt};
 use rustix::thread::{CapabilitySet, capabilities};
 
 pub use confine::{capability, seccomp};
@@ -140,6 +141,10 @@ impl chain::Tool for PrivDrop {
         self.report.then(print)
     }
 
+    fn explain(&self, to: &mut Explanation) -> Result<()> {
+        self.say(to)
+    }
+
     fn run(self, mut next: Next) -> Result<Infallible> {
         let target = self.target()?;
         let filters = self.filters(target.capabilities, &mut next)?;
@@ -167,12 +172,17 @@ fn report_text(json: bool) -> Result<String> {
 }
 
 impl PrivDrop {
-    fn target(&self) -> Result<Target> {
+    /// The capabilities that are to be left.
+    fn left(&self) -> Result<CapabilitySet> {
         let held = capabilities(None).or_fail("can't read the capabilities")?.permitted;
-        let capabilities = self.caps.of(held).map_err(|missing| {
+        self.caps.of(held).map_err(|missing| {
             Error::new("can't keep what this process doesn't have")
                 .object(capability::names(missing))
-        })?;
+        })
+    }
+
+    fn target(&self) -> Result<Target> {
+        let capabilities = self.left()?;
         let groups = if self.keep_groups {
             None
         } else {
@@ -185,9 +195,7 @@ impl PrivDrop {
 
     /// What can't be done any more once the privileges are gone.
     fn set_what_needs_privilege(&self, target: &Target) -> Result<()> {
-        let named_core = self.rlimit.iter().any(|limit| limit.is_about(&Limit::NO_CORE));
-        let default = (!named_core).then_some(&Limit::NO_CORE);
-        default.into_iter().chain(&self.rlimit).try_for_each(Limit::set)?;
+        self.limits().try_for_each(Limit::set)?;
         self.nice.map_or(Ok(()), set_nice)?;
         self.oom_score_adj.map_or(Ok(()), set_oom_score_adj)?;
         self.umask.map_or(Ok(()), Umask::set)?;
@@ -197,14 +205,18 @@ impl PrivDrop {
         }
     }
 
+    /// The profile: the default one, unless a compiled filter takes its place.
+    fn choice(&self) -> &Choice {
+        let otherwise = match &self.seccomp_bpf {
+            None => &Choice::Default,
+            Some(_) => &Choice::None,
+        };
+        self.seccomp.as_ref().unwrap_or(otherwise)
+    }
+
     fn filters(&self, left: CapabilitySet, next: &mut Next) -> Result<Filters> {
         let mut filters = Filters::default();
-        let unless_compiled = match &self.seccomp_bpf {
-            None => Choice::Default,
-            Some(_) => Choice::None,
-        };
-        let choice = self.seccomp.as_ref().unwrap_or(&unless_compiled);
-        filters.add_profile(choice, left, next)?;
+        filters.add_profile(self.choice(), left, next)?;
         if let Some(source) = &self.seccomp_bpf {
             filters.add_compiled(source, next)?;
         }

@@ -1,5 +1,6 @@
 //! `--rlimit`: resource limits (getrlimit(2)).
 
+use std::fmt;
 use std::str::FromStr;
 
 use chain::{Errno, Error, Result, ResultExt};
@@ -61,6 +62,16 @@ impl Limit {
                 .reason("the kernel says otherwise"));
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = |value: u64| match value {
+            RLIM_INFINITY => "unlimited".to_owned(),
+            number => number.to_string(),
+        };
+        write!(f, "{}={}:{}", self.name, value(self.soft), value(self.hard))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `--securebits`: what uid 0 and changes of uid do to capabilities (capabilities(7)).
 
+use std::fmt;
 use std::str::FromStr;
 
 use rustix::thread::CapabilitiesSecureBits as Bits;
@@ -21,6 +22,13 @@ const NAMES: [(&str, Bits); 7] = [
 impl Default for SecureBits {
     fn default() -> Self {
         SecureBits(Bits::empty())
+    }
+}
+
+impl fmt::Display for SecureBits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = NAMES.iter().filter(|(_, bit)| self.0.contains(*bit));
+        f.write_str(&set.map(|(name, _)| *name).collect::<Vec<_>>().join(","))
     }
 }
 

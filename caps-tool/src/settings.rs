@@ -1,5 +1,6 @@
 //! What is set besides credentials, each read back.
 
+use std::fmt;
 use std::fs::File;
 use std::str::FromStr;
 
@@ -25,6 +26,12 @@ impl FromStr for Umask {
             Ok(mask @ 0..=0o777) if digits => Ok(Umask(Mode::from_raw_mode(mask))),
             _ => Err(format!("'{text}' is not an octal number from 0 to 777")),
         }
+    }
+}
+
+impl fmt::Display for Umask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:03o}", self.0.as_raw_mode())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who the app is to be: `--user` and `--groups`, by number or by the files of the current root.
 
+use std::fmt;
 use std::str::FromStr;
 
 use chain::{Error, Result, accounts};
@@ -28,6 +29,15 @@ impl FromStr for Name {
     }
 }
 
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Name::Id(id) => write!(f, "{id}"),
+            Name::Name(name) => f.write_str(&chain::explain::word(name)),
+        }
+    }
+}
+
 /// `--user UID|NAME[:GID|NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -44,6 +54,15 @@ impl FromStr for User {
             None => (text, None),
         };
         Ok(User { user: user.parse()?, group })
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.group {
+            Some(group) => write!(f, "{}:{group}", self.user),
+            None => write!(f, "{}", self.user),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod cg_stat;
 pub mod cpu;
 pub mod decimal;
 pub mod device;
+pub mod explain;
 pub mod group;
 pub mod hierarchy;
 pub mod limit;

@@ -1,7 +1,7 @@
 //! Names of cgroups: one component of a path, of harmless bytes.
 
 /// What the names that we choose begin with; nobody else may take one.
-const OURS: &str = "catena.";
+pub const OURS: &str = "catena.";
 /// Where processes are moved that are in the way of enabling a controller: cgroup v2 wants
 /// processes in the leaves of the tree only.
 pub const REST: &str = "catena.rest";

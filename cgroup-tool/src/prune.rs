@@ -1,12 +1,12 @@
 //! Removing what a killed `cg-enter` left behind: unnamed cgroups whose monitor is gone.
 //!
-//! A monitor holds a lock on its cgroup's folders as long as it lives, and the kernel takes that
-//! lock away with it, however it dies. So a cgroup with a name of ours that can be locked is a
+//! A monitor holds the lock of its cgroup as long as it lives, and the kernel takes that away with
+//! it, however it dies. So a cgroup with a name of ours that can be locked is a
 //! leftover, whatever process ids mean here and now.
 
 use std::path::{Path, PathBuf};
 
-use chain::Result;
+use chain::{Errno, Result};
 
 use crate::group::Group;
 use crate::hierarchy::Hierarchies;
@@ -30,10 +30,18 @@ fn prune_in(parent: &Group) -> Result<Vec<PathBuf>> {
         let Some(group) = parent.open_if_there(&name)? else {
             continue;
         };
-        if group.lock()? && group.is_still(parent, &name) {
+        if is_leftover(&group)? && group.is_still(parent, &name) {
             removal::remove(parent, &name)?;
             removed.push(group.path);
         }
     }
     Ok(removed)
+}
+
+/// Whether nobody has its lock. What belongs to another user is left to that one.
+fn is_leftover(group: &Group) -> Result<bool> {
+    match group.lock() {
+        Err(error) if matches!(error.errno(), Some(Errno::EACCES | Errno::EPERM)) => Ok(false),
+        locked => locked,
+    }
 }

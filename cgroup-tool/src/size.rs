@@ -48,7 +48,11 @@ impl Size {
     pub fn of(self, whole: u64) -> Option<u64> {
         match self {
             Size::Bytes(bytes) => Some(bytes),
-            Size::Percent(share) => share.times(whole).map(|hundredfold| hundredfold / 100),
+            // Divided first where the product would be too large, which must not mean no limit.
+            Size::Percent(share) => match share.times(whole) {
+                Some(hundredfold) => Some(hundredfold / 100),
+                None => share.times(whole / 100),
+            },
             Size::Max => None,
         }
     }
@@ -69,6 +73,7 @@ mod tests {
         assert_eq!(parse("20%").unwrap().of(1000), Some(200));
         assert_eq!(parse("12.5%").unwrap().of(1000), Some(125));
         assert_eq!(parse("100%").unwrap().of(u64::MAX / 100), Some(u64::MAX / 100));
+        assert_eq!(parse("100%").unwrap().of(u64::MAX), Some(u64::MAX / 100 * 100));
         assert_eq!(parse("9223372036854775807"), Ok(Size::Bytes(i64::MAX as u64)));
     }
 

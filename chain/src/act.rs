@@ -4,7 +4,7 @@
 use clap::Parser;
 
 use crate::error::Result;
-use crate::{signal::Signal, standard_io, sys, tool};
+use crate::{signal, standard_io, sys, tool};
 
 /// One of these tools.
 pub trait Act: Parser {
@@ -25,9 +25,6 @@ fn start<T: Act>() -> Result<u8> {
     let tool = crate::help::parse::<T>(std::env::args_os())
         .unwrap_or_else(|error| tool::usage::<T>(&error));
     standard_io::check()?;
-    // `cg-stat | head` ends as other programs do there, unless the caller ignores the signal.
-    if !sys::at_start().ignored_pipe {
-        let _ = sys::set_ignored(Signal::PIPE.number(), false);
-    }
+    signal::end_by_sigpipe();
     tool.run()
 }

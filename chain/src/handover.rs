@@ -31,6 +31,8 @@ pub struct Handover {
     /// The inode of the chain's standard input, where a program that is not ours comes between:
     /// it may start our tools anew, with another.
     pub stdin: Option<u64>,
+    /// The chain is explained and not run: what the links before this one would have changed.
+    pub explain: Option<Vec<String>>,
 }
 
 impl Handover {
@@ -72,6 +74,10 @@ impl Handover {
                     handover.mask = Some(SignalSet(u64::from_str_radix(hex, 16).ok()?));
                 }
                 ("mntns", inode) => handover.mount_namespace = Some(inode.parse().ok()?),
+                ("explain", list) => {
+                    let changed = list.split(',').filter(|word| !word.is_empty());
+                    handover.explain = Some(changed.map(ToOwned::to_owned).collect());
+                }
                 ("stdin", inode) => handover.stdin = Some(inode.parse().ok()?),
                 _ => return None,
             }
@@ -103,6 +109,9 @@ impl Handover {
         if let Some(inode) = self.stdin {
             field("stdin", &inode);
         }
+        if let Some(changed) = &self.explain {
+            field("explain", &changed.join(","));
+        }
         text
     }
 }
@@ -126,8 +135,10 @@ mod tests {
             mount_namespace: Some(4_026_532_000),
             foreground: true,
             stdin: Some(12),
+            explain: Some(vec!["net".into(), "root".into()]),
         };
-        for handover in [full, Handover::default()] {
+        let explained = Handover { explain: Some(Vec::new()), ..Handover::default() };
+        for handover in [full, explained, Handover::default()] {
             assert_eq!(Handover::parse(&handover.print()), Some(handover));
         }
     }

@@ -3,10 +3,16 @@
 use std::ffi::OsStr;
 
 use clap::builder::StyledStr;
-use clap::{Command, CommandFactory, ValueHint};
+
+use clap::{Arg, Command, CommandFactory, ValueHint};
 
 /// The options of [`LinkArgs`](crate::LinkArgs), by clap's ids: `-h` leaves them out.
-const OF_ANY_LINK: [&str; 5] = ["keep_fd", "plan", "no_plan", "print", "absolute"];
+const OF_ANY_LINK: [&str; 6] = ["keep_fd", "plan", "no_plan", "print", "explain", "absolute"];
+
+/// Whether all links have the option.
+pub(crate) fn is_of_any_link(one: &Arg) -> bool {
+    OF_ANY_LINK.iter().any(|id| one.get_id() == id)
+}
 
 /// Three examples of each tool, for its help and its manual page.
 const EXAMPLES: &[(&str, &str)] = &[
@@ -41,6 +47,12 @@ pub fn command<T: CommandFactory>() -> Command {
     // `make install` names the commit too.
     if let Some(version) = option_env!("CATENA_VERSION") {
         command = command.version(version);
+    }
+    let groups = crate::help_groups::GROUPS.iter().find(|(tool, _)| *tool == command.get_name());
+    for (heading, ids) in groups.into_iter().flat_map(|(_, groups)| groups.iter()) {
+        for id in *ids {
+            command = command.mut_arg(id, |argument| argument.help_heading(*heading));
+        }
     }
     let is_link = command.get_arguments().any(|argument| argument.get_id() == "keep_fd");
     if !is_link {

@@ -17,6 +17,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::error::{Error, Result, ResultExt};
 use crate::signal::Signal;
+use crate::status::Status;
 use crate::sys;
 
 /// The monitor's end.
@@ -56,7 +57,8 @@ impl Leash {
 }
 
 /// In a process that is to die with the monitor: its child, or one that its child gave birth to in its
-/// place (CLONE_PARENT).
+/// place (CLONE_PARENT). If the monitor is gone already, this process ends as it would have a moment
+/// later: without a word.
 pub(crate) fn arm(signal: Signal, leash: BorrowedFd<'_>) -> Result<()> {
     let what = "can't arrange to die with the monitor";
     let number = nix::sys::signal::Signal::try_from(signal.number()).or_fail(what)?;
@@ -66,7 +68,7 @@ pub(crate) fn arm(signal: Signal, leash: BorrowedFd<'_>) -> Result<()> {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     rustix::io::retry_on_intr(|| poll(&mut poll_fds, Some(&now))).or_fail(what)?;
     if poll_fds[0].revents().contains(PollFlags::HUP) {
-        return Err(Error::new("the monitor of this process is gone"));
+        Status::Signaled(signal).mirror();
     }
     Ok(())
 }

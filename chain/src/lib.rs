@@ -16,6 +16,10 @@
 //!     fn link(&self) -> &chain::LinkArgs {
 //!         &self.link
 //!     }
+//!     fn explain(&self, to: &mut chain::Explanation) -> chain::Result<()> {
+//!         to.step("does nothing");
+//!         Ok(())
+//!     }
 //!     fn run(self, next: chain::Next) -> chain::Result<Infallible> {
 //!         next.exec()
 //!     }
@@ -35,11 +39,13 @@ pub mod descriptors;
 pub mod environment;
 mod errand;
 mod error;
+pub mod explain;
 mod fork;
 mod forward;
 mod handover;
 mod hearing;
 pub mod help;
+mod help_groups;
 mod job;
 pub mod leash;
 pub mod monitor;
@@ -52,6 +58,7 @@ pub mod plan;
 pub mod procfs;
 mod quote;
 mod search;
+pub mod short_help;
 pub mod signal;
 mod standard_io;
 mod status;
@@ -64,6 +71,7 @@ mod words;
 
 pub use act::{Act, act};
 pub use error::{Errno, Error, Quoted, Result, ResultExt};
+pub use explain::Explanation;
 pub use fork::{Fork, Role};
 pub use job::Lead;
 pub use monitor::Monitor;

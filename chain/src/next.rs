@@ -359,7 +359,8 @@ fn names_a_tool(argument: &CString) -> bool {
     Path::new(&word).file_name().is_some_and(names::is_ours)
 }
 
-fn c_string(word: OsString) -> Result<CString> {
+/// The word as execve(2) takes it.
+pub(crate) fn c_string(word: OsString) -> Result<CString> {
     CString::new(word.into_vec())
         .map_err(|_| Error::new("can't pass on a word with a NUL byte").because(Errno::EINVAL))
 }

@@ -188,6 +188,14 @@ impl Given {
     }
 }
 
+/// Lets a reader of standard output that goes away end this process, as other programs do there
+/// (`cg-stat | head`), unless the caller ignores the signal.
+pub(crate) fn end_by_sigpipe() {
+    if !sys::at_start().ignored_pipe {
+        let _ = sys::set_ignored(Signal::PIPE.number(), false);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,11 +10,14 @@ use clap::error::ErrorKind;
 
 use crate::environment::Environment;
 use crate::error::{Error, FAILED, Result, ResultExt};
+use crate::explain::Explanation;
 use crate::handover::Handover;
 use crate::next::Next;
 use crate::pipeline;
 use crate::plan::{Line, Plan};
 use crate::quote;
+use crate::short_help;
+use crate::signal;
 use crate::standard_io;
 use crate::sys;
 use crate::words::{self, PathForm};
@@ -38,6 +41,10 @@ pub struct LinkArgs {
     #[arg(long)]
     print: bool,
 
+    /// Say what each link would do, a line a step, and do nothing: no privilege is needed
+    #[arg(long, conflicts_with = "print")]
+    explain: bool,
+
     /// Without COMMAND: write paths into the plan that mean the same in every working directory
     #[arg(long)]
     absolute: bool,
@@ -48,7 +55,7 @@ pub struct LinkArgs {
 }
 
 /// The options that a stage in a plan does not have.
-const NOT_IN_A_PLAN: [&str; 4] = ["plan", "no_plan", "print", "absolute"];
+const NOT_IN_A_PLAN: [&str; 5] = ["plan", "no_plan", "print", "explain", "absolute"];
 
 /// One of the tools.
 pub trait Tool: Parser {
@@ -62,6 +69,9 @@ pub trait Tool: Parser {
     fn alone(&self) -> Option<Result<()>> {
         None
     }
+
+    /// Says what `run` would do, in its order and from the same data, and touches nothing.
+    fn explain(&self, to: &mut Explanation) -> Result<()>;
 
     /// Does its one thing and starts the next link; returns only if one of them fails.
     fn run(self, next: Next) -> Result<Infallible>;
@@ -78,16 +88,17 @@ fn start<T: Tool>() -> Result<Infallible> {
     let tool =
         crate::help::parse::<T>(std::env::args_os()).unwrap_or_else(|error| usage::<T>(&error));
     standard_io::check()?;
-    if tool.link().command.is_empty()
-        && let Some(done) = tool.alone()
-    {
-        done?;
-        sys::exit_now(0);
-    }
     let mut environment = Environment::of_this_process();
     let handover = Handover::take(&mut environment)?;
     let link = tool.link().clone();
-    if link.command.is_empty() && !link.print {
+    if let Some(changed) = handover.as_ref().and_then(|from| from.explain.clone()) {
+        return explain(&tool, changed, environment);
+    }
+    if link.command.is_empty() && !link.print && !link.explain {
+        if let Some(done) = tool.alone() {
+            done?;
+            sys::exit_now(0);
+        }
         return write_plan::<T>(&link);
     }
     // Inside a chain, and for PID 1, standard input is the app's and nothing else.
@@ -101,11 +112,33 @@ fn start<T: Tool>() -> Result<Infallible> {
     if link.print {
         return print_chain::<T>(plan, &link);
     }
+    if link.explain && plan.is_empty() {
+        return explain(&tool, Vec::new(), environment);
+    }
+    if link.explain {
+        let chain = chain_of::<T>(plan, &link)?;
+        return Explanation::new(T::command().get_name(), Vec::new()).go_on(&chain, environment);
+    }
     if plan.is_empty() {
         let next = Next::new(link.command.clone(), environment, handover, &link.keep_fd)?;
         return tool.run(next);
     }
     Next::exec_chain(chain_of::<T>(plan, &link)?, environment)
+}
+
+/// Explains this link, those before it having `changed` something, and then the next.
+fn explain<T: Tool>(
+    tool: &T,
+    changed: Vec<String>,
+    environment: Environment,
+) -> Result<Infallible> {
+    signal::end_by_sigpipe();
+    let mut explanation = Explanation::new(T::command().get_name(), changed);
+    tool.explain(&mut explanation)?;
+    for fd in &tool.link().keep_fd {
+        explanation.step(format!("lets the app inherit descriptor {fd}"));
+    }
+    explanation.go_on(&tool.link().command, environment)
 }
 
 /// This stage as a line of a plan.
@@ -180,8 +213,7 @@ pub(crate) fn refuse_privileged_start() -> Result<()> {
 /// Prints help where it was asked for, and clap's message in our form where the usage is wrong.
 pub(crate) fn usage<T: Parser>(error: &clap::Error) -> ! {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        let status = if error.print().is_ok() { 0 } else { FAILED };
-        sys::exit_now(status);
+        print_help::<T>(error);
     }
     let name = T::command().get_name().to_owned();
     let rendered = error.render().to_string();
@@ -195,6 +227,29 @@ pub(crate) fn usage<T: Parser>(error: &clap::Error) -> ! {
         None => format!("'{name} --help' lists the options"),
     };
     fail(&name, &Error::new(what.split_whitespace().collect::<Vec<_>>().join(" ")).hint(hint))
+}
+
+/// `-h`, `--help` and `--help WORD`; `-V` too.
+fn print_help<T: Parser>(error: &clap::Error) -> ! {
+    let mut command = crate::help::command::<T>();
+    let asked = std::env::args().skip_while(|word| word != "--help").nth(1);
+    let text = match asked {
+        _ if error.kind() == ErrorKind::DisplayVersion => error.render().to_string(),
+        Some(word) if !word.starts_with('-') || word.len() > 2 => {
+            short_help::about(&command, &word).unwrap_or_else(|| {
+                let name = command.get_name();
+                let what = Error::new("no option is called").object(&word);
+                fail(name, &what.hint(format!("'{name} -h' lists them")))
+            })
+        }
+        _ if error.render().to_string() == command.render_help().to_string() => {
+            short_help::render(&command)
+        }
+        _ => error.render().to_string(),
+    };
+    signal::end_by_sigpipe();
+    let printed = std::io::stdout().write_all(text.as_bytes());
+    sys::exit_now(if printed.is_ok() { 0 } else { FAILED })
 }
 
 pub(crate) fn fail(name: &str, error: &Error) -> ! {

@@ -16,17 +16,17 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 pub struct MiniInit {
     /// Who gets the signals that this process gets
     #[arg(long, value_name = "WHO", default_value = "child")]
-    signal_to: To,
+    pub(crate) signal_to: To,
     /// The same as --signal-to group
     #[arg(short = 'g', long = "group", conflicts_with = "signal_to")]
-    group: bool,
+    pub(crate) group: bool,
     /// The same as --signal-to child
     #[arg(short = 'c', long = "single-child", conflicts_with_all = ["signal_to", "group"])]
     single_child: bool,
 
     /// Send another signal in place of SIG, or none (repeatable)
     #[arg(short = 'r', long, visible_alias = "rewrite", value_name = "SIG=SIG|ignore", value_parser = mapping)]
-    map: Vec<(Signal, Option<Signal>)>,
+    pub(crate) map: Vec<(Signal, Option<Signal>)>,
 
     /// What asks the app to end: sent in place of TERM, and to what it leaves behind
     #[arg(long, value_name = "SIG")]
@@ -99,7 +99,7 @@ pub(crate) struct EnvironmentArgs {
 
 /// Who gets signals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum To {
+pub(crate) enum To {
     /// The app's first process
     Child,
     /// Its process group

@@ -5,6 +5,7 @@
 
 mod app;
 mod arguments;
+mod explain;
 mod guard;
 mod pty;
 mod report;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use chain::monitor::{Monitor, Source, Target};
 use chain::signal::Signal;
-use chain::{Error, Fork, Lead, Next, Result, ResultExt, Role, Status};
+use chain::{Error, Explanation, Fork, Lead, Next, Result, ResultExt, Role, Status};
 
 pub use arguments::MiniInit;
 use arguments::Wait;
@@ -28,6 +29,11 @@ const GRACE: Duration = Duration::from_secs(5);
 impl chain::Tool for MiniInit {
     fn link(&self) -> &chain::LinkArgs {
         &self.link
+    }
+
+    fn explain(&self, to: &mut Explanation) -> Result<()> {
+        self.say(to);
+        Ok(())
     }
 
     fn run(self, mut next: Next) -> Result<Infallible> {

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use chain::environment::Environment;
-use chain::{Result, ResultExt, sys};
+use chain::{Errno, Result, ResultExt, sys};
 use rustix::net::{
     AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socket_with, sockopt,
 };
@@ -45,14 +45,21 @@ pub struct Received {
 }
 
 impl Inside {
-    /// Makes the folder and the socket in it.
-    pub fn create(environment: &Environment) -> Result<Self> {
+    /// Makes the folder and the socket in it. Where no message may hold descriptors, the kernel
+    /// refuses them, if it can (Linux 6.16); an older one hands them over, and they are closed.
+    pub fn create(environment: &Environment, takes_descriptors: bool) -> Result<Self> {
         let what = "can't make the socket for the app";
         let place = Place::create(environment)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket =
             socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None).or_fail(what)?;
         sockopt::set_socket_passcred(&socket, true).or_fail(what)?;
+        if !takes_descriptors {
+            match sys::refuse_descriptors(socket.as_fd()) {
+                Err(error) if error.raw_os_error() == Some(Errno::ENOPROTOOPT as i32) => {}
+                refused => refused.or_fail(what)?,
+            }
+        }
         place.bind(socket.as_fd()).or_fail_on(what, place.path())?;
         Ok(Inside { socket, place })
     }

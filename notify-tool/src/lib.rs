@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod control;
+mod explain;
 mod inside;
 mod listen;
 pub mod message;
@@ -15,6 +16,7 @@ mod place;
 pub mod policy;
 mod probe;
 mod processes;
+mod rate;
 mod ready;
 mod relay;
 
@@ -25,7 +27,7 @@ use std::rc::Rc;
 
 use chain::monitor::{Monitor, Source};
 use chain::signal::Given;
-use chain::{Error, Fork, LinkArgs, Next, Result, ResultExt, Role, Tool, sys};
+use chain::{Error, Explanation, Fork, LinkArgs, Next, Result, ResultExt, Role, Tool, sys};
 use clap::Parser;
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -71,13 +73,19 @@ impl Tool for NotifyBridge {
         &self.link
     }
 
+    fn explain(&self, to: &mut Explanation) -> Result<()> {
+        self.say(to);
+        Ok(())
+    }
+
     fn run(self, mut next: Next) -> Result<Infallible> {
         let outside = Outside::from_environment(next.environment())?;
         if outside.is_none() && !self.ready.is_needed() {
             return next.exec();
         }
         let notify = self.ready.notify_fd.map(duplicate).transpose()?;
-        let inside = Inside::create(next.environment())?;
+        let policy = Policy::new(&self.allow, &self.deny, self.fdstore);
+        let inside = Inside::create(next.environment(), policy.takes_descriptors())?;
         next.environment().set("NOTIFY_SOCKET", inside.path());
         let environment = next.environment().clone();
         let given = Given::at_start().or_fail("can't read the signal mask")?;
@@ -104,7 +112,7 @@ impl Tool for NotifyBridge {
                 let sign = |pipe| Sign::new(pipe, path.clone(), token.clone());
                 let signs = signs.map(sign).collect();
                 let readiness = Readiness { is_ready: Rc::default(), notify, token };
-                self.serve(monitor, inside, outside, readiness, signs)
+                self.serve(monitor, inside, outside, policy, readiness, signs)
             }
         }
     }
@@ -117,12 +125,12 @@ impl NotifyBridge {
         mut monitor: Monitor,
         inside: Inside,
         outside: Option<Outside>,
+        policy: Policy,
         readiness: Readiness,
         mut signs: Vec<Sign>,
     ) -> Result<Infallible> {
         let has_passed = Rc::new(Cell::new(false));
         let is_ready = Rc::clone(&readiness.is_ready);
-        let policy = Policy::new(&self.allow, &self.deny, self.fdstore);
         let mut relay = Relay::new(inside, outside, policy, self.from, readiness)?;
         let timeout = self.ready.ready_timeout;
         let mut deadline =

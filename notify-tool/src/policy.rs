@@ -54,6 +54,23 @@ pub struct Verdict {
 }
 
 /// The policy, and what the messages so far have led to.
+///
+/// It does no I/O and knows no clock, so that any sequence of messages can be tried on it:
+///
+/// ```
+/// use notify_tool::policy::{Judge, Policy};
+///
+/// let mut judge = Judge::new(Policy::new(&[], &[], 1));
+/// let verdict = judge.judge(b"READY=1\nMAINPID=1", 0)?;
+/// assert_eq!(verdict.text, b"READY=1");
+/// assert!(judge.judge(b"FDSTORE=1", 1)?.descriptors);
+/// assert!(!judge.judge(b"FDSTORE=1", 1)?.descriptors);
+/// # Ok::<(), notify_tool::message::Malformed>(())
+/// ```
+///
+/// After each message: every field of `Verdict::text` is one that the policy allows, `message::parse`
+/// and `message::print` give back the same bytes, and [`Judge::stored`] is at most what the policy
+/// has room for.
 #[derive(Debug, Clone, Default)]
 pub struct Judge {
     policy: Policy,
@@ -71,6 +88,16 @@ impl Policy {
         }
         allowed.retain(|key| !less.contains(key));
         Policy { allowed, store }
+    }
+
+    /// Whether any message may hold descriptors.
+    pub fn takes_descriptors(&self) -> bool {
+        self.allows("BARRIER") || self.allows("FDSTORE")
+    }
+
+    /// How many descriptors may be in the store at a time.
+    pub fn store(&self) -> usize {
+        self.store
     }
 
     fn allows(&self, key: &str) -> bool {
@@ -98,6 +125,11 @@ impl Judge {
     /// Nothing has been sent yet.
     pub fn new(policy: Policy) -> Self {
         Judge { policy, stored: BTreeMap::new() }
+    }
+
+    /// How many descriptors are in the store, as far as this knows.
+    pub fn stored(&self) -> usize {
+        self.stored.values().sum()
     }
 
     /// What becomes of a datagram with this many descriptors, all of a kind that can be stored.
@@ -162,7 +194,7 @@ impl Judge {
         if !fields.iter().any(|field| field.is_set("FDSTORE")) {
             return true;
         }
-        let fits = self.stored.values().sum::<usize>() + descriptors <= self.policy.store;
+        let fits = self.stored() + descriptors <= self.policy.store;
         if fits {
             *self.stored.entry(name.to_owned()).or_default() += descriptors;
         }
@@ -276,7 +308,7 @@ mod tests {
                 datagram.push([b'\n', b'\r', b'\n', b'\\'][random(4)]);
             }
             let Ok(verdict) = judge.judge(&datagram, random(4)) else { continue };
-            assert!(judge.stored.values().sum::<usize>() <= 5);
+            assert!(judge.stored() <= 5);
             if verdict.text.is_empty() {
                 continue;
             }

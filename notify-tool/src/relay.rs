@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Instant;
 
 use chain::monitor::Source;
 use chain::{Error, Result, print_warning};
@@ -15,6 +16,7 @@ use crate::inside::{Inside, Received};
 use crate::outside::Outside;
 use crate::policy::{Judge, Policy, Verdict};
 use crate::processes::{Origin, Processes};
+use crate::rate::Rate;
 
 /// nsfs's magic number (linux/magic.h): a descriptor on it can be entered with setns(2).
 const NSFS_MAGIC: u64 = 0x6e73_6673;
@@ -41,6 +43,7 @@ pub struct Relay {
     inside: Inside,
     outside: Option<Outside>,
     judge: Judge,
+    rate: Rate,
     senders: Senders,
     processes: Processes,
     readiness: Readiness,
@@ -78,6 +81,7 @@ impl Relay {
         Ok(Relay {
             inside,
             outside,
+            rate: Rate::new(policy.store(), Instant::now()),
             judge: Judge::new(policy),
             senders,
             processes: Processes::new()?,
@@ -140,6 +144,12 @@ impl Relay {
         }
         if received.descriptors.iter().any(leads_out) {
             return Err("it holds a directory, an O_PATH descriptor or a namespace".into());
+        }
+        // A barrier's is closed by the service manager as soon as it is read; dropping one would be
+        // an answer, too early.
+        let stays = if received.bytes == b"BARRIER=1" { 0 } else { received.descriptors.len() };
+        if !self.rate.allows(stays, Instant::now()) {
+            return Err("it is one of too many with descriptors within a second".into());
         }
         let judged = self.judge.judge(&received.bytes, received.descriptors.len());
         judged.map_err(|malformed| malformed.to_string())

@@ -15,7 +15,16 @@ use crate::tree::{Tree, Whose};
 use crate::{device, mask};
 
 /// The inode of the first cgroup namespace (PROC_CGROUP_INIT_INO, linux/proc_ns.h).
-const FIRST_CGROUP_NAMESPACE: u64 = 0xefff_fffb;
+pub const FIRST_CGROUP_NAMESPACE: u64 = 0xefff_fffb;
+
+/// Links in a new /dev, and what they lead to.
+pub const LINKS: &[(&str, &str)] = &[
+    ("ptmx", "pts/ptmx"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
 
 /// Which /proc or /sys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -130,7 +139,7 @@ impl Defaults {
         self.mount_cgroup(&sys, procfs)?;
         let mut masks = mask::Masks::new()?;
         masks.hide_all(&sys, mask::SYS_HIDDEN)?;
-        masks.hide_all(&sys, &mask::thermal_throttle(&sys)?)
+        masks.hide_all(&sys, &mask::thermal_throttle(sys.as_fd())?)
     }
 
     /// A cgroup2 that begins at the cgroup of who made the cgroup namespace. In the host's own no
@@ -224,13 +233,7 @@ fn fill_dev(dev: &Mount, procfs: &Procfs) -> Result<()> {
         let node = device::open((name, number))?;
         attach_in(dev, &device::mount(&node)?, name, Kind::File)?;
     }
-    for (name, target) in [
-        ("ptmx", "pts/ptmx"),
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-    ] {
+    for &(name, target) in LINKS {
         symlinkat(target, dev, name).or_fail_on(what, name)?;
     }
     let nosuid_noexec = MountAttrFlags::MOUNT_ATTR_NOSUID | NOEXEC;

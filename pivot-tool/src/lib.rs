@@ -6,11 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(all(feature = "weakened", not(debug_assertions)))]
+compile_error!("the feature 'weakened' is for the tests, and never for a release");
+
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use chain::procfs::Procfs;
-use chain::{LinkArgs, Next, PathForm, Result, ResultExt};
+use chain::{Explanation, LinkArgs, Next, PathForm, Result, ResultExt};
 use rustix::fs::OFlags;
 
 use crate::defaults::{Cgroups, Defaults, Dev, Kernel};
@@ -19,10 +22,10 @@ use crate::fill::Host;
 use crate::idmap::{Namespaces, Range};
 use crate::private::Propagation;
 use crate::spec::Extra;
-use crate::tree::Tree;
 
 mod defaults;
 mod device;
+mod explain;
 mod extras;
 mod files;
 mod fill;
@@ -164,6 +167,10 @@ impl chain::Tool for FsPivot {
         &self.link
     }
 
+    fn explain(&self, to: &mut Explanation) -> Result<()> {
+        self.say(to)
+    }
+
     fn run(self, mut next: Next) -> Result<Infallible> {
         let procfs = Procfs::open()?;
         private::check(&procfs, next.mount_namespace())?;
@@ -178,7 +185,8 @@ impl chain::Tool for FsPivot {
         let defaults = self.defaults();
         let socket = notify::find(next.environment(), defaults.scratch)?;
 
-        let (mut tree, seal) = self.attach_root(&host, &defaults, socket.as_ref())?;
+        let parts = self.parts(&defaults, socket.as_ref().map(|socket| socket.place.clone()))?;
+        let (mut tree, seal) = self.source(&parts).attach(&host)?;
         defaults.mount(&mut tree, &procfs)?;
         if self.etc_hosts {
             host.write(&mut tree, HOSTS, &files::hosts())?;
@@ -227,12 +235,8 @@ impl FsPivot {
         }
     }
 
-    fn attach_root(
-        &self,
-        host: &Host<'_>,
-        defaults: &Defaults,
-        socket: Option<&notify::Socket>,
-    ) -> Result<(Tree, bool)> {
+    /// What the root is made from, as far as it has to be worked out; `socket` is the place of one.
+    fn parts(&self, defaults: &Defaults, socket: Option<PathBuf>) -> Result<Parts> {
         let layers = if self.overlay {
             spec::paths(self.root.as_os_str())?
         } else {
@@ -241,20 +245,31 @@ impl FsPivot {
         let tops = defaults.tops();
         let mut places: Vec<PathBuf> = tops.iter().map(|name| Path::new("/").join(name)).collect();
         places.extend(self.extras.0.iter().filter_map(|extra| extra.place()).map(PathBuf::from));
-        places.extend(socket.map(|socket| socket.place.clone()));
+        places.extend(socket);
         let made = [(self.etc_hosts, HOSTS), (self.machine_id, MACHINE_ID)];
         places.extend(made.iter().filter(|(wanted, _)| *wanted).map(|(_, path)| path.into()));
+        Ok(Parts { layers, tops, places })
+    }
+
+    fn source<'a>(&'a self, parts: &'a Parts) -> root::Source<'a> {
         let upper = self.upper.as_deref().zip(self.work.as_deref());
-        let source = root::Source {
-            layers: &layers,
+        root::Source {
+            layers: &parts.layers,
             image: self.image,
             upper,
             ephemeral: self.ephemeral,
             read_only: self.read_only || (self.overlay && upper.is_none() && !self.ephemeral),
             idmap: self.idmap.as_ref().map_or(&[], |idmap| &idmap.0),
-            covered: &tops,
-            places: &places,
-        };
-        source.attach(host)
+            covered: &parts.tops,
+            places: &parts.places,
+        }
     }
+}
+
+/// What a [`root::Source`] refers to.
+#[derive(Debug)]
+struct Parts {
+    layers: Vec<PathBuf>,
+    tops: Vec<&'static str>,
+    places: Vec<PathBuf>,
 }

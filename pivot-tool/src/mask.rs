@@ -1,7 +1,7 @@
 //! Files of procfs and sysfs that tell or change too much about the host.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use chain::{Error, Result, ResultExt};
@@ -47,7 +47,7 @@ impl Masks {
     /// Hides what exists of `names` below `top`.
     pub fn hide_all(&mut self, top: &Mount, names: &[impl AsRef<Path>]) -> Result<()> {
         for name in names {
-            if let Some(place) = existing(top, name.as_ref())? {
+            if let Some(place) = existing(top.as_fd(), name.as_ref())? {
                 self.hide(place, name.as_ref())?;
             }
         }
@@ -77,7 +77,7 @@ impl Masks {
 /// Makes what exists of `names` below `top` read-only.
 pub fn make_all_read_only(top: &Mount, names: &[impl AsRef<Path>]) -> Result<()> {
     for name in names {
-        if let Some(place) = existing(top, name.as_ref())? {
+        if let Some(place) = existing(top.as_fd(), name.as_ref())? {
             make_read_only(place, name.as_ref())?;
         }
     }
@@ -94,7 +94,7 @@ pub fn make_read_only(place: OwnedFd, name: &Path) -> Result<()> {
 
 /// The folders of sysfs whose counters tell what the host's other work does (CVE-2025-31133's
 /// list): one a processor.
-pub fn thermal_throttle(sys: &Mount) -> Result<Vec<PathBuf>> {
+pub fn thermal_throttle(sys: BorrowedFd<'_>) -> Result<Vec<PathBuf>> {
     let what = "can't list";
     let Some(cpus) = existing(sys, Path::new(CPUS))? else {
         return Ok(Vec::new());
@@ -113,8 +113,8 @@ pub fn thermal_throttle(sys: &Mount) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-fn existing(top: &Mount, name: &Path) -> Result<Option<OwnedFd>> {
-    match place::open_plain(top.as_fd(), name, OFlags::PATH) {
+fn existing(top: BorrowedFd<'_>, name: &Path) -> Result<Option<OwnedFd>> {
+    match place::open_plain(top, name, OFlags::PATH) {
         Ok(place) => Ok(Some(place)),
         Err(rustix::io::Errno::NOENT) => Ok(None),
         Err(errno) => {

@@ -51,8 +51,10 @@ fn open_with(
     flags: OFlags,
     resolve: ResolveFlags,
 ) -> rustix::io::Result<OwnedFd> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
+    #[cfg(feature = "weakened")]
+    let (path, resolve) = (path.strip_prefix("/").unwrap_or(path), resolve & ResolveFlags::empty());
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let flags = flags | OFlags::CLOEXEC;
     let mut left = RETRIES;
     loop {

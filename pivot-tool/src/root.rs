@@ -130,15 +130,20 @@ impl Source<'_> {
     ) -> Result<Vec<(Option<Mount>, Entry)>> {
         let mut content = Vec::new();
         for entry in scaffold::entries(folder.as_fd(), &self.layers[0])? {
-            let covered = self.covered.iter().any(|name| entry.name == *name);
-            let bare = covered || entry.kind == FileType::Symlink;
-            let mount = if bare { None } else { Some(show(&entry)?) };
+            let mount = if self.is_bare(&entry) { None } else { Some(show(&entry)?) };
             content.push((mount, entry));
         }
         Ok(content)
     }
 
-    fn misses_a_place(&self, folder: &OwnedFd) -> Result<bool> {
+    /// Whether an entry of the top is a link, or a mere mountpoint for another file system.
+    pub fn is_bare(&self, entry: &Entry) -> bool {
+        let covered = self.covered.iter().any(|name| entry.name == *name);
+        covered || entry.kind == FileType::Symlink
+    }
+
+    /// Whether its top must be a scaffold, since a mountpoint is missing there.
+    pub fn misses_a_place(&self, folder: &OwnedFd) -> Result<bool> {
         let top = fstat(folder).or_fail_on("can't examine", &self.layers[0])?;
         for path in self.places {
             if let Found::Missing(ancestor, _) = place::find(folder.as_fd(), path)? {
@@ -201,7 +206,7 @@ impl Source<'_> {
 }
 
 /// The mounts below `folder`, by the path that the kernel has for it.
-fn mounts_below(procfs: &Procfs, folder: &OwnedFd, name: &Path) -> Result<Vec<PathBuf>> {
+pub fn mounts_below(procfs: &Procfs, folder: &OwnedFd, name: &Path) -> Result<Vec<PathBuf>> {
     let path = overlay::path_of(procfs, folder)?;
     if !path.is_absolute() {
         return Err(Error::new("can't use as a layer")

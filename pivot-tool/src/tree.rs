@@ -84,7 +84,7 @@ impl Tree {
                 Found::Missing(ancestor, names) => (ancestor, names),
             };
             let mount = mount::mount_id(&ancestor)?;
-            if self.own.contains(&mount) {
+            if self.own.contains(&mount) || cfg!(feature = "weakened") {
                 return place::make(ancestor, &names, kind).map_err(failed);
             }
             if self.bound.contains(&mount) {

@@ -71,18 +71,21 @@ impl Subject {
     pub fn try_all(&self, extent: Extent) -> Tally {
         let scratch = Scratch::new(self.user);
         let log = scratch.folder("log", self.user).join("trace");
-        let whole =
-            self.under_strace(&["-e", "trace=all"], &log).deadline(Duration::from_secs(60)).run();
-        let normal = essence(whole.seen());
+        let mut normal = self.undisturbed(&log);
         let calls = self.calls(&read(&log));
         assert!(calls.len() > 5, "strace saw little: {calls:?}");
         let mut tally = Tally::default();
         for (index, (call, &count)) in calls.iter().enumerate() {
             for fault in faults(call, index, count, extent) {
-                self.try_one(&fault, &log, &normal, &mut tally);
+                self.try_one(&fault, &log, &mut normal, &mut tally);
             }
         }
         tally
+    }
+
+    /// What the app finds when nothing fails.
+    fn undisturbed(&self, log: &Path) -> Value {
+        essence(self.under_strace(&["-e", "trace=all"], log).see())
     }
 
     fn under_strace(&self, options: &[&str], log: &Path) -> Chain {
@@ -96,7 +99,7 @@ impl Subject {
             .args([&self.app, "steadily"])
     }
 
-    fn try_one(&self, fault: &Fault, log: &Path, normal: &Value, tally: &mut Tally) {
+    fn try_one(&self, fault: &Fault, log: &Path, normal: &mut Value, tally: &mut Tally) {
         let Fault { call, error, when } = fault;
         let inject = format!("inject={call}:error={error}:when={when}");
         let trace = format!("trace={call},execve,execveat");
@@ -130,7 +133,13 @@ impl Subject {
             return;
         }
         tally.injected += 1;
-        match self.judge(&outcome, normal) {
+        let mut judgement = self.judge(&outcome, normal);
+        if judgement.is_err() {
+            // The host may have changed since: the app in a mount namespace finds its mounts.
+            *normal = self.undisturbed(log);
+            judgement = self.judge(&outcome, normal);
+        }
+        match judgement {
             Ok(true) => tally.survived.push(format!("{call}:{error}:{when}")),
             Ok(false) => {}
             Err(what) => tally.wrong.push(self.about(fault, &what)),

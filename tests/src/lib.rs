@@ -34,6 +34,7 @@ pub mod interactive;
 pub mod manager;
 pub mod need;
 pub mod outcome;
+pub mod pivot;
 pub mod rootfs;
 pub mod running;
 pub mod scratch;
@@ -43,6 +44,7 @@ mod sys;
 pub mod systemd;
 pub mod terminal;
 pub mod toolbox;
+pub mod tree;
 pub mod trees;
 pub mod user;
 

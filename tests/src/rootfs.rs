@@ -63,6 +63,12 @@ impl Rootfs {
     }
 }
 
+impl AsRef<Path> for Rootfs {
+    fn as_ref(&self) -> &Path {
+        self.path()
+    }
+}
+
 impl std::fmt::Display for Rootfs {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         self.path().display().fmt(f)

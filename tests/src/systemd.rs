@@ -5,9 +5,10 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::{Chain, Outcome, Running, User, need, toolbox};
+use crate::{Cell, Chain, Outcome, Running, User, need, toolbox};
 
 /// How long it may take to boot, and a unit to get where it is to get.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -25,20 +26,26 @@ impl Systemd {
         Systemd::boot_from("/", &[])
     }
 
+    /// As [`Systemd::boot`], its root cgroup having no process but its own: it can give `option`'s
+    /// controller, which must be in cgroup v2, to the cgroups below. (Otherwise the monitors of its
+    /// chain are in the way.)
+    pub fn boot_with(controller: &str, option: &str) -> Result<Systemd, String> {
+        Systemd::ask_for()?;
+        let cell = Rc::new(Cell::with_v2(User::Root, controller)?);
+        let make = Chain::new(User::Root, &format!("cg-enter --name host {option} -- true"));
+        make.in_cell(&cell).run().expect(0, "", "");
+        let line = format!(
+            "cg-enter -- ns-unshare --mount-proc --share=user --share=cgroup -- \
+             cg-enter --parent {} --name host -- ns-unshare -C --",
+            cell.path_v2().display()
+        );
+        Systemd::wait_for_boot(to_host(&line, "/", &[]).in_cell(&cell))
+    }
+
     /// Boots a host with the Debian tree at `root`; each of `binds` is `SRC:DST`, shown in it.
     pub fn boot_from(root: impl AsRef<OsStr>, binds: &[String]) -> Result<Systemd, String> {
         Systemd::ask_for()?;
-        let line = "cg-enter -- ns-unshare --share=user -- fs-pivot --ephemeral --no-defaults";
-        let shown = [
-            format!("{}:/usr/local/lib/catena", toolbox::folder().display()),
-            format!("{}:/usr/local/share/catena", folder("../examples/systemd").display()),
-        ];
-        let chain = Chain::new(User::Root, line);
-        let chain =
-            shown.iter().chain(binds).fold(chain, |chain, bind| chain.arg("--ro-bind").arg(bind));
-        // As text: the checkout has no path in there.
-        let script = fs::read_to_string(folder("systemd/host")).expect("read");
-        Systemd::wait_for_boot(chain.arg(root).args(["--", "sh", "-c"]).arg(script))
+        Systemd::wait_for_boot(to_host("cg-enter -- ns-unshare --share=user --", root, binds))
     }
 
     /// Boots a system as the app of a container of `user`'s. `root` are the options of fs-pivot and
@@ -158,6 +165,34 @@ impl Systemd {
         self.run("systemctl daemon-reload");
     }
 
+    /// A service whose app, in a container, says what is written to the FIFO `/srv/NAME`, and is not
+    /// told to end yet. `options` are the bridge's, `more` is the unit's.
+    #[track_caller]
+    pub fn start_speaker(&self, name: &str, options: &str, more: &str) {
+        self.run(&format!("mkfifo -m 666 /srv/{name}"));
+        self.write(
+            &format!("/srv/{name}.py"),
+            "import app, os, sys\n\
+             while True:\n    \
+                 app.notify(open(sys.argv[1]).read().replace('SELF', str(os.getpid())))\n",
+        );
+        self.unit(
+            &format!("{name}.service"),
+            &format!(
+                "[Service]\nType=notify\nKillMode=mixed\n{more}\n\
+                 ExecStart=/usr/local/bin/notify-bridge {options} -- ns-unshare -- fs-pivot / -- \
+                 mini-init -- python3 /srv/{name}.py /srv/{name}\n",
+            ),
+        );
+        self.run(&format!("systemctl start --no-block {name}"));
+    }
+
+    /// Has a speaker say `message`, in which SELF is its own process id.
+    #[track_caller]
+    pub fn say(&self, name: &str, message: &str) {
+        self.write(&format!("/srv/{name}"), message);
+    }
+
     /// Reads a file of the host.
     pub fn read(&self, path: impl AsRef<OsStr>) -> String {
         let path = self.path(Path::new(path.as_ref()).to_str().expect("UTF-8"));
@@ -180,6 +215,23 @@ impl Systemd {
         found.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
+    /// systemd-analyze(1) has nothing to say of the examples, but for what this version of it does
+    /// not know yet.
+    #[track_caller]
+    pub fn examples_are_well_formed(&self) {
+        let version = self.run("systemctl --version");
+        let version = version.split_whitespace().nth(1).and_then(|number| number.parse().ok());
+        let version: u32 = version.expect("a version");
+        let units = self.run("find /usr/local/share/catena -name *.service -o -name *.socket");
+        assert!(units.lines().count() > 10, "{units}");
+        for unit in units.lines().filter(|u| version >= 253 || !u.ends_with("/reload.service")) {
+            let output = self.command(&format!("systemd-analyze verify {unit}")).output();
+            let output = output.expect("run nsenter");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success() && said.is_empty(), "{unit}: {said}");
+        }
+    }
+
     /// Tells it to halt, and gives how its chain ended.
     #[track_caller]
     pub fn halt(self) -> Outcome {
@@ -193,6 +245,20 @@ impl Systemd {
     pub fn into_chain(self) -> Running {
         self.chain
     }
+}
+
+/// What makes a host of the Debian tree at `root` in the namespaces that `line` leads to.
+fn to_host(line: &str, root: impl AsRef<OsStr>, binds: &[String]) -> Chain {
+    let shown = [
+        format!("{}:/usr/local/lib/catena", toolbox::folder().display()),
+        format!("{}:/usr/local/share/catena", folder("../examples/systemd").display()),
+    ];
+    let chain = Chain::new(User::Root, &format!("{line} fs-pivot --ephemeral --no-defaults"));
+    let chain =
+        shown.iter().chain(binds).fold(chain, |chain, bind| chain.arg("--ro-bind").arg(bind));
+    // As text: the checkout has no path in there.
+    let script = fs::read_to_string(folder("systemd/host")).expect("read");
+    chain.arg(root).args(["--", "sh", "-c"]).arg(script)
 }
 
 /// A folder or file of the tests' sources.

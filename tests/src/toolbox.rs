@@ -49,6 +49,20 @@ pub fn tool(name: &str) -> PathBuf {
     folder().join(name)
 }
 
+/// A tool that was built to be careless, to show that a test would find that out.
+pub fn weakened(name: &str) -> Result<PathBuf, String> {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let built = build_folder().join("weakened").join(name);
+    if !built.is_file() {
+        return Err(format!("{} is not built: make weakened", built.display()));
+    }
+    let folder = FOLDER.get_or_init(|| match !User::suite_is_root() || open_to_all(&built) {
+        true => build_folder().join("weakened"),
+        false => staged(std::slice::from_ref(&built), "weakened"),
+    });
+    Ok(folder.join(name))
+}
+
 /// The path of the probe, which every user can reach.
 pub fn probe() -> &'static Path {
     static PROBE: OnceLock<PathBuf> = OnceLock::new();

@@ -2,13 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+mod explain;
 mod loopback;
 mod maps;
 mod namespaces;
 pub mod ns_enter;
 mod outsider;
 mod pin;
-mod range;
+pub mod range;
 mod reboot;
 
 use std::convert::Infallible;
@@ -19,7 +20,9 @@ use std::path::PathBuf;
 use chain::monitor::Rewrite;
 use chain::procfs::Procfs;
 use chain::signal::Signal;
-use chain::{Error, Fork, LinkArgs, Monitor, Next, PathForm, Result, ResultExt, Role, namespace};
+use chain::{
+    Error, Explanation, Fork, LinkArgs, Monitor, Next, PathForm, Result, ResultExt, Role, namespace,
+};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -115,6 +118,14 @@ impl chain::Tool for NsUnshare {
         &self.link
     }
 
+    fn explain(&self, to: &mut Explanation) -> Result<()> {
+        let kinds = self.kinds()?;
+        let known = kinds.has(Kind::User) && !to.is_changed(chain::explain::IDS);
+        let maps = known.then(|| self.maps.resolve(&Procfs::open()?)).transpose()?;
+        self.say(&kinds, maps.as_ref(), to);
+        Ok(())
+    }
+
     fn run(self, next: Next) -> Result<Infallible> {
         let mut kinds = self.kinds()?;
         let procfs = Procfs::open()?;
@@ -176,26 +187,29 @@ impl NsUnshare {
         if self.stop_signal.is_some() && !kinds.has(Kind::Pid) {
             return needs("--stop-signal", "pid");
         }
-        Ok(kinds)
+        match self.files().find(|(kind, _)| self.share.contains(kind)) {
+            Some((_, file)) => {
+                Err(Error::new("--share contradicts the file of a namespace").object(file))
+            }
+            None => Ok(kinds),
+        }
     }
 
     /// The files that namespaces are or will be pinned at.
-    fn pins(&self) -> Result<Vec<Pin>> {
+    fn files(&self) -> impl Iterator<Item = (Kind, &PathBuf)> {
         let named = [
             (&self.net, Kind::Net),
             (&self.uts, Kind::Uts),
             (&self.ipc, Kind::Ipc),
             (&self.cgroup, Kind::Cgroup),
         ];
-        let files = named
+        named
             .into_iter()
-            .filter_map(|(option, kind)| option.as_ref()?.as_ref().map(|file| (kind, file)));
-        files
-            .map(|(kind, file)| match self.share.contains(&kind) {
-                true => Err(Error::new("--share contradicts the file of a namespace").object(file)),
-                false => Pin::open(kind, file),
-            })
-            .collect()
+            .filter_map(|(option, kind)| option.as_ref()?.as_ref().map(|file| (kind, file)))
+    }
+
+    fn pins(&self) -> Result<Vec<Pin>> {
+        self.files().map(|(kind, file)| Pin::open(kind, file)).collect()
     }
 
     /// The monitor's part, until PID 1 of the new namespace has ended.
@@ -237,6 +251,17 @@ impl NsUnshare {
 }
 
 impl Propagation {
+    fn meaning(self) -> &'static str {
+        match self {
+            Propagation::Private => "makes every mount private: mounts pass in no direction",
+            Propagation::Slave => {
+                "makes every mount a slave: later mounts of the host appear inside"
+            }
+            Propagation::Shared => "makes every mount shared: later mounts appear on both sides",
+            Propagation::Unchanged => "leaves the propagation of mounts as the host has it",
+        }
+    }
+
     fn set(self) -> Result<()> {
         let flag = match self {
             Propagation::Private => MsFlags::MS_PRIVATE,

@@ -50,7 +50,7 @@ enum Setgroups {
 
 /// Who writes the maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Writer {
+pub enum Writer {
     /// Any process with the user's own id: the map is that one id.
     Anybody,
     /// A process with CAP_SETUID in the parent user namespace.
@@ -62,13 +62,13 @@ enum Writer {
 /// The maps to be written.
 #[derive(Debug)]
 pub struct Maps {
-    users: Vec<Range>,
-    groups: Vec<Range>,
-    writer: Writer,
-    deny_setgroups: bool,
+    pub(crate) users: Vec<Range>,
+    pub(crate) groups: Vec<Range>,
+    pub(crate) writer: Writer,
+    pub(crate) deny_setgroups: bool,
     /// What setgroups(2) is called with inside, in ids of the caller's namespace.
-    mapped_groups: Option<Vec<u32>>,
-    own: (u32, u32),
+    pub(crate) mapped_groups: Option<Vec<u32>>,
+    pub(crate) own: (u32, u32),
 }
 
 impl MapArgs {

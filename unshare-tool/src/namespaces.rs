@@ -85,6 +85,11 @@ impl Kinds {
         self.0.contains(&kind)
     }
 
+    /// All of them, in the order of the options.
+    pub fn iter(&self) -> impl Iterator<Item = Kind> {
+        self.0.iter().copied()
+    }
+
     /// Makes no new one of `kind`.
     pub fn remove(&mut self, kind: Kind) {
         self.0.retain(|other| *other != kind);

@@ -13,7 +13,7 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use crate::namespaces::Kind;
 
 /// nsfs's magic number (linux/magic.h).
-const NSFS_MAGIC: u64 = 0x6e73_6673;
+pub const NSFS_MAGIC: u64 = 0x6e73_6673;
 
 /// One file, open: what is there decides.
 #[derive(Debug)]

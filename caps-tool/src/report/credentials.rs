@@ -10,16 +10,18 @@ pub fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
 }
 
-/// Whether the ids are mapped, that is, not the host's: the initial map is the identity of all.
-pub fn has_user_namespace(uid_map: &str) -> bool {
+/// Whether the ids are mapped, that is, not the host's: the identity of all maps none, be it the
+/// initial map or that of a user namespace.
+pub fn ids_are_mapped(uid_map: &str) -> bool {
     uid_map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"]
 }
 
-/// The lines about what this process is.
-pub fn lines(status: &str, confined: bool) -> Vec<Line> {
+/// The lines about what this process is: with ids that are `mapped`, with capabilities that are
+/// `confined` to a user namespace.
+pub fn lines(status: &str, mapped: bool, confined: bool) -> Vec<Line> {
     vec![
-        ids(status, "user", "Uid", confined),
-        ids(status, "group", "Gid", confined),
+        ids(status, "user", "Uid", mapped),
+        ids(status, "group", "Gid", mapped),
         groups(status),
         capabilities(status, confined),
         bounding_set(status, confined),
@@ -29,20 +31,20 @@ pub fn lines(status: &str, confined: bool) -> Vec<Line> {
     ]
 }
 
-fn ids(status: &str, what: &'static str, name: &str, confined: bool) -> Line {
+fn ids(status: &str, what: &'static str, name: &str, mapped: bool) -> Line {
     let Some(text) = field(status, name) else {
         return Line::unknown(what, "can't read /proc/self/status");
     };
     let ids: Vec<&str> = text.split_whitespace().collect();
     let mut distinct = ids.clone();
     distinct.dedup();
-    let verdict = match (distinct[..] == ["0"], confined) {
+    let verdict = match (distinct[..] == ["0"], mapped) {
         _ if distinct.len() > 1 => Verdict::Open,
         (false, _) => Verdict::Tight,
         (true, true) => Verdict::Loose,
         (true, false) => Verdict::Open,
     };
-    let whose = if confined { "of a user namespace" } else { "the host's" };
+    let whose = if mapped { "of a user namespace" } else { "the host's" };
     Line::new(what, [format!("{} ({whose})", distinct.join("/"))], verdict)
 }
 
@@ -138,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_status() {
-        let lines = lines(STATUS, true);
+        let lines = lines(STATUS, true, true);
         assert_eq!(
             found(&lines, "user"),
             (&["0 (of a user namespace)".into()][..], Verdict::Loose)
@@ -153,9 +155,9 @@ mod tests {
 
     #[test]
     fn what_can_t_be_read_is_not_tight() {
-        let lines = lines("", false);
+        let lines = lines("", false, false);
         assert!(lines.iter().all(|l| l.what == "core dumps" || l.verdict == Verdict::Unknown));
-        assert!(has_user_namespace("") && has_user_namespace("0 1000 1\n"));
-        assert!(!has_user_namespace("         0          0 4294967295\n"));
+        assert!(ids_are_mapped("") && ids_are_mapped("0 1000 1\n"));
+        assert!(!ids_are_mapped("         0          0 4294967295\n"));
     }
 }

@@ -47,10 +47,11 @@ impl Line {
 /// in force may forbid it.
 pub fn collect() -> Vec<Line> {
     let status = read("/proc/self/status");
-    let confined = credentials::has_user_namespace(&read("/proc/self/uid_map"));
+    let mapped = credentials::ids_are_mapped(&read("/proc/self/uid_map"));
+    let confined = namespaces::has_user_namespace();
     let no_new_privs = credentials::field(&status, "NoNewPrivs") == Some("1");
     let mounts = Procfs::open().and_then(|procfs| mountinfo::read(&procfs)).unwrap_or_default();
-    let mut lines = credentials::lines(&status, confined);
+    let mut lines = credentials::lines(&status, mapped, confined == Some(true));
     lines.extend(namespaces::lines(confined));
     lines.push(files::writable_mounts(&mounts));
     lines.push(files::privileged_programs(Path::new("/"), &mounts, no_new_privs));

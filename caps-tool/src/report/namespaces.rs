@@ -8,7 +8,7 @@ use super::{Line, Verdict};
 /// The kinds, what sharing one with the host means, and the number that the host's always has
 /// (`*_NS_INIT_INO` of linux/nsfs.h; that of mnt and net only since Linux 6.18).
 const KINDS: [(&str, &str, Verdict, u64); 8] = [
-    ("user", "user namespace", Verdict::Loose, 0xefff_fffd),
+    ("user", "user namespace", Verdict::Loose, HOSTS_USER),
     ("mnt", "mount namespace", Verdict::Open, 0xefff_fff8),
     ("pid", "PID namespace", Verdict::Open, 0xefff_fffc),
     ("net", "network namespace", Verdict::Loose, 0xefff_fff9),
@@ -18,8 +18,17 @@ const KINDS: [(&str, &str, Verdict, u64); 8] = [
     ("time", "time namespace", Verdict::Tight, 0xefff_fffa),
 ];
 
+/// The inode of the host's user namespace (`PROC_USER_INIT_INO`).
+const HOSTS_USER: u64 = 0xefff_fffd;
+
+/// Whether the user namespace is another than the host's; its maps don't tell, since they may be
+/// the identity.
+pub fn has_user_namespace() -> Option<bool> {
+    inode(namespace("self", "user")).map(|own| own != HOSTS_USER)
+}
+
 /// A line for each kind.
-pub fn lines(confined: bool) -> Vec<Line> {
+pub fn lines(confined: Option<bool>) -> Vec<Line> {
     let sees_host = inode(namespace("self", "pid")) == Some(0xefff_fffc);
     KINDS
         .iter()
@@ -27,7 +36,7 @@ pub fn lines(confined: bool) -> Vec<Line> {
             let own = inode(namespace("self", kind));
             let first = inode(namespace("1", kind)).filter(|_| sees_host);
             let shared = match kind {
-                "user" => own.map(|_| !confined),
+                "user" => confined.map(|confined| !confined),
                 _ => is_shared(own, first, hosts, matches!(kind, "mnt" | "net")),
             };
             match shared {

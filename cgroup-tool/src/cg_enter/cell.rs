@@ -4,7 +4,8 @@ use chain::{Errno, Error, Result, ResultExt};
 
 use super::place::Place;
 use super::way;
-use crate::group::{Group, explain};
+use crate::explain::explain;
+use crate::group::Group;
 use crate::limit::Setting;
 use crate::position::Version;
 use crate::{name, read_back, removal};
@@ -73,15 +74,9 @@ impl<'a> Cell<'a> {
                 None => (place.parent.open(name)?, false),
             };
             let part = Part { place, group, was_made };
-            // The lock keeps two that start at the same moment apart.
-            let is_free = share || (part.group.lock()? && !part.group.is_populated()?);
-            let path = part.group.path.clone();
+            let checked = if share { Ok(()) } else { check_free(&part.group) };
             cell.parts.push(part);
-            if !is_free {
-                return Err(Error::new("the cgroup is in use")
-                    .object(path)
-                    .hint("--share joins it all the same"));
-            }
+            checked?;
         }
         Ok(cell)
     }
@@ -150,6 +145,24 @@ impl<'a> Cell<'a> {
             let _ = part.place.parent.remove(&self.name);
         }
     }
+}
+
+/// Refuses a cgroup that others use: its processes, or one that is about to enter it. The lock keeps
+/// two that start at the same moment apart.
+fn check_free(group: &Group) -> Result<()> {
+    let (is_locked, is_populated) = (group.lock()?, group.is_populated()?);
+    if is_locked && !is_populated {
+        return Ok(());
+    }
+    let error = Error::new("the cgroup is in use").object(&group.path);
+    let error = error.hint("--share joins it all the same");
+    if is_populated {
+        return Err(error);
+    }
+    let inode = group.lock_inode().unwrap_or_default();
+    Err(error.reason(format!(
+        "no process is in it, but one holds its lock (/proc/locks: inode {inode})"
+    )))
 }
 
 impl Drop for Cell<'_> {

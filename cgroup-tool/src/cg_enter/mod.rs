@@ -3,6 +3,7 @@
 mod args;
 mod cell;
 mod end;
+mod explain;
 mod limit_args;
 mod place;
 mod way;
@@ -10,12 +11,13 @@ mod way;
 use std::convert::Infallible;
 use std::os::fd::AsFd;
 
-use chain::{Fork, LinkArgs, Next, PathForm, Result, Role, Tool};
+use chain::{Explanation, Fork, LinkArgs, Next, PathForm, Result, Role, Tool};
 
 pub use self::args::{CgEnter, parse_parent};
 use self::cell::Cell;
 use self::end::End;
-use crate::group::{Group, explain_entry};
+use crate::explain::explain_entry;
+use crate::group::Group;
 use crate::hierarchy::Hierarchies;
 use crate::prune;
 
@@ -24,6 +26,10 @@ impl Tool for CgEnter {
 
     fn link(&self) -> &LinkArgs {
         &self.link
+    }
+
+    fn explain(&self, to: &mut Explanation) -> Result<()> {
+        self.say(to)
     }
 
     fn run(self, next: Next) -> Result<Infallible> {

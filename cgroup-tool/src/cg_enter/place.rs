@@ -5,7 +5,8 @@ use std::path::Path;
 use chain::{Errno, Error, Result};
 
 use super::way;
-use crate::group::{Group, explain};
+use crate::explain::explain;
+use crate::group::Group;
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::limit::{self, Limit, Setting};
 use crate::position::Version;
@@ -19,6 +20,15 @@ pub struct Place {
     pub settings: Vec<Setting>,
     /// The v2 controllers that these need.
     controllers: Vec<String>,
+}
+
+/// What the cgroup's parent needs.
+#[derive(Debug, Default)]
+pub struct Preparation {
+    /// To be written to its cgroup.subtree_control, if it is not empty.
+    pub enable: String,
+    /// It may have no processes.
+    pub must_be_empty: bool,
 }
 
 /// Decides on the places. Nothing is changed yet; what can't be had on this host fails here.
@@ -81,12 +91,10 @@ impl Place {
         Ok(())
     }
 
-    /// Enables the controllers for the cgroups in the parent: only those that are missing. While
-    /// it gives controllers to those below it the parent can't have processes itself, so what is
-    /// in the way is moved first.
-    pub fn enable_controllers(&self) -> Result<()> {
+    /// What is to be done in the parent first.
+    pub fn preparation(&self) -> Result<Preparation> {
         if self.parent.version == Version::V1 {
-            return Ok(());
+            return Ok(Preparation::default());
         }
         let enabled = self.parent.read("cgroup.subtree_control")?;
         let is_missing =
@@ -95,13 +103,21 @@ impl Place {
             self.controllers.iter().filter(is_missing).map(|name| format!("+{name}")).collect();
         let gives_any = !enabled.is_empty() || !missing.is_empty();
         // The root is exempt, and has no type.
-        if gives_any && self.parent.has("cgroup.type") {
+        let must_be_empty = gives_any && self.parent.has("cgroup.type");
+        Ok(Preparation { enable: missing.join(" "), must_be_empty })
+    }
+
+    /// Enables the controllers for the cgroups in the parent: only those that are missing. While
+    /// it gives controllers to those below it the parent can't have processes itself, so what is
+    /// in the way is moved first.
+    pub fn enable_controllers(&self) -> Result<()> {
+        let Preparation { enable: missing, must_be_empty } = self.preparation()?;
+        if must_be_empty {
             way::clear(&self.parent)?;
         }
         if missing.is_empty() {
             return Ok(());
         }
-        let missing = missing.join(" ");
         self.parent.try_write("cgroup.subtree_control", &missing).map_err(|errno| {
             let error = Error::new(format!("can't enable {missing:?} in"));
             let file = self.parent.path.join("cgroup.subtree_control");

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use chain::{Errno, Error, Result};
 
-use crate::group::{Group, explain_entry};
+use crate::explain::explain_entry;
+use crate::group::Group;
 use crate::name;
 use crate::position::Version;
 

@@ -1,9 +1,25 @@
-//! Datagrams with descriptors and credentials.
+//! Datagrams with descriptors and credentials, and without.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::checked;
+
+/// SO_PASSRIGHTS of asm-generic/socket.h (Linux 6.16).
+const SO_PASSRIGHTS: libc::c_int = 83;
+
+/// Has the kernel refuse descriptors that are sent to `socket`: the sender gets EPERM. ENOPROTOOPT
+/// before Linux 6.16.
+pub fn refuse_descriptors(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let no: libc::c_int = 0;
+    let length = size_of_val(&no) as libc::socklen_t;
+    let value = (&raw const no).cast();
+    // SAFETY: the kernel reads one int from `no`, which outlives the call.
+    let done = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PASSRIGHTS, value, length)
+    };
+    checked(done.into()).map(drop)
+}
 
 /// What recvmsg(2) says of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

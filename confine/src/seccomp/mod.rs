@@ -15,8 +15,9 @@ use std::str::FromStr;
 use chain::{Error, Next, Result, ResultExt};
 pub use rustix::thread::CapabilitySet;
 
+pub use compile::compile;
 pub use default::{no_user_namespaces, policy as default_policy};
-pub use oci::kernel_version;
+pub use oci::{Circumstances, Profile, kernel_version, parse as parse_profile};
 
 pub use source::Source;
 
@@ -71,8 +72,8 @@ impl Filters {
                 };
                 let text =
                     String::from_utf8(source.read(next)?).map_err(|e| refused(e.to_string()))?;
-                let about = oci::Circumstances { capabilities: left, kernel: running_kernel()? };
-                let profile = oci::parse(&text, &about).map_err(refused)?;
+                let about = Circumstances { capabilities: left, kernel: running_kernel()? };
+                let profile = parse_profile(&text, &about).map_err(refused)?;
                 self.add(&profile.policy, profile.flags, &name)
             }
         }
@@ -103,7 +104,7 @@ impl Filters {
     }
 
     fn add(&mut self, policy: &Policy, flags: u32, name: &str) -> Result<()> {
-        let program = compile::compile(policy).ok_or_else(|| {
+        let program = compile(policy).ok_or_else(|| {
             Error::new("can't use the seccomp profile")
                 .object(name)
                 .reason("it is longer than the kernel takes")
@@ -181,6 +182,6 @@ fn lets_through(program: &[Instruction], name: &str) -> bool {
 fn running_kernel() -> Result<(u32, u32)> {
     let name = rustix::system::uname();
     let release = name.release().to_string_lossy();
-    oci::kernel_version(&release)
+    kernel_version(&release)
         .ok_or_else(|| Error::new("can't read the kernel's version").object(&*release))
 }

@@ -4,12 +4,13 @@
 
 mod accept;
 mod address;
+mod explain;
 mod open;
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 
-use chain::{LinkArgs, Next, Result, ResultExt, Tool};
+use chain::{Explanation, LinkArgs, Next, Result, ResultExt, Tool};
 use clap::Parser;
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -53,6 +54,10 @@ pub struct ListenFds {
 impl Tool for ListenFds {
     fn link(&self) -> &LinkArgs {
         &self.link
+    }
+
+    fn explain(&self, to: &mut Explanation) -> Result<()> {
+        self.say(to)
     }
 
     fn run(self, mut next: Next) -> Result<Infallible> {

@@ -6,6 +6,7 @@
 //! without capabilities on the host.
 
 mod cgroups;
+mod explain;
 mod ids;
 mod inside;
 mod privileges;
@@ -18,7 +19,7 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 
 use chain::procfs::Procfs;
-use chain::{Error, Lead, LinkArgs, Next, Result, ResultExt, Role};
+use chain::{Error, Explanation, Lead, LinkArgs, Next, Result, ResultExt, Role};
 
 use crate::namespaces::Kind;
 use inside::Entry;
@@ -95,6 +96,11 @@ pub fn main() -> ! {
 impl chain::Tool for NsEnter {
     fn link(&self) -> &LinkArgs {
         &self.link
+    }
+
+    fn explain(&self, to: &mut Explanation) -> Result<()> {
+        self.say(to);
+        Ok(())
     }
 
     fn run(self, mut next: Next) -> Result<Infallible> {

@@ -18,6 +18,15 @@ pub(super) struct SeccompArgs {
 }
 
 impl SeccompArgs {
+    /// In words.
+    pub(super) fn summary(&self) -> &'static str {
+        match (&self.seccomp, &self.seccomp_bpf) {
+            _ if self.no_seccomp => "no seccomp filter",
+            (None, None) => "its seccomp filters",
+            _ => "the seccomp filter that is named, not its own",
+        }
+    }
+
     /// Those for COMMAND, which is to have the capabilities `left`, where process `pid` has the
     /// seccomp mode `mode` (/proc/PID/status).
     pub(super) fn filters(

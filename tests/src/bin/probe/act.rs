@@ -50,6 +50,7 @@ pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
         ("mount-flags", [path]) => mount_flags(path),
         ("become", [uid, program]) => result(become_user(number(uid), program)),
         ("calls", [entry, last]) => calls(entry, number(last)),
+        ("ioctl", [request]) => result(ioctl(number(request))),
         ("push", [text]) => result(push(text)),
         ("attack", []) => attack::on_all(),
         ("overwrite", [name]) => result(attack::overwrite(&name.to_string_lossy())),
@@ -95,6 +96,16 @@ fn calls(entry: &OsString, last: libc::c_long) -> i32 {
     let entry = entry.to_str().and_then(Entry::named).expect("a way into the kernel");
     say(&call::ask_all(entry, last).join(" "));
     0
+}
+
+/// Asks stdin for `request`, of which the kernel takes the low 32 bits.
+fn ioctl(request: libc::c_ulong) -> io::Result<()> {
+    let mut argument = [0_u8; 4096];
+    // SAFETY: the requests that the tests try read or write at most a page.
+    match unsafe { libc::syscall(libc::SYS_ioctl, 0, request, argument.as_mut_ptr()) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
 }
 
 /// Puts `text` before what is typed at the terminal on stdin, as if it had been typed there.

@@ -7,15 +7,14 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use self::hierarchy::{Hierarchy, find_hierarchies, hierarchies, in_v1};
 use crate::{User, scratch, sys};
 
-/// The controllers that every cell can use, where the machine has them. Each further v1 hierarchy
-/// costs each process of a test one more move.
-const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+mod hierarchy;
 
 /// A cgroup of one test in each hierarchy that matters. Dropping it kills what is still in it.
 #[derive(Debug)]
@@ -28,17 +27,6 @@ pub struct Cell {
 struct Folder {
     path: PathBuf,
     hierarchy: Hierarchy,
-}
-
-/// A mounted cgroup hierarchy.
-#[derive(Clone, Debug)]
-struct Hierarchy {
-    /// Its controllers, for version 1; none for version 2, where they depend on the cgroup.
-    v1: Option<Vec<String>>,
-    /// The harness's own cgroup in it.
-    own: PathBuf,
-    /// Where it is mounted.
-    mount: PathBuf,
 }
 
 impl Cell {
@@ -65,6 +53,17 @@ impl Cell {
             true => Err("no cgroup hierarchy is mounted".to_owned()),
             false => Ok(cell),
         }
+    }
+
+    /// A cell to start several chains in.
+    #[track_caller]
+    pub fn shared(user: User) -> Rc<Cell> {
+        Rc::new(Cell::new(user).expect("asked before"))
+    }
+
+    /// Whether cells can be made here.
+    pub fn can_be_made(user: User) -> Result<(), String> {
+        Cell::new(user).map(drop)
     }
 
     /// A cell in which `controller` can be used.
@@ -133,6 +132,13 @@ impl Cell {
         all.filter(|path| path.components().next().is_some()).collect()
     }
 
+    /// The cgroups that chains have left below the cell. One is not theirs: where the harness's own
+    /// processes are moved when they are in the way of a controller.
+    pub fn left(&self) -> Vec<PathBuf> {
+        let is_left = |path: &PathBuf| path != Path::new("catena.rest");
+        self.cgroups().into_iter().filter(is_left).collect()
+    }
+
     /// The folder of the cell in the hierarchy that has `controller`, and whether that is
     /// version 2.
     fn home(&self, controller: &str) -> Option<(&Path, bool)> {
@@ -153,6 +159,21 @@ impl Cell {
         folder
             .map(|folder| folder.path.as_path())
             .ok_or_else(|| "no cgroup v2 hierarchy is mounted".to_owned())
+    }
+
+    /// The folder of the cell in the hierarchy that every cgroup of a chain is in: version 2, or
+    /// the freezer's of version 1.
+    pub fn base_folder(&self) -> &Path {
+        let freezer = || self.home("freezer").map(|(folder, _)| folder);
+        self.folder_v2().ok().or_else(freezer).expect("one of the two")
+    }
+
+    /// What `--parent` calls the cell: its path in version 2 from the mount's root.
+    pub fn path_v2(&self) -> PathBuf {
+        let folder = self.folders.iter().find(|folder| folder.hierarchy.v1.is_none());
+        let folder = folder.expect("a v2 hierarchy");
+        let below = folder.path.strip_prefix(&folder.hierarchy.mount).expect("below its mount");
+        Path::new("/").join(below)
     }
 
     /// A cell whose `controller` lives in a hierarchy of version 2.
@@ -215,28 +236,6 @@ impl Drop for Cell {
     }
 }
 
-impl Hierarchy {
-    /// Whether cells have a part in it: a chain puts its cgroup into v2, or into the freezer's
-    /// hierarchy where that is not mounted, and into those whose controllers it uses.
-    fn is_wanted(&self, controller: Option<&str>) -> bool {
-        let Some(names) = &self.v1 else { return true };
-        let has = |wanted: &str| names.iter().any(|name| name == wanted);
-        let is_base = || has("freezer") && hierarchies().iter().all(|found| found.v1.is_some());
-        CONTROLLERS.into_iter().any(has) || controller.is_some_and(|c| has(in_v1(c))) || is_base()
-    }
-
-    /// Below which cgroup cells are made.
-    ///
-    /// In version 2 a cgroup with processes can't distribute controllers, so cells stand beside
-    /// the harness's own cgroup, not below it.
-    fn parent(&self) -> PathBuf {
-        match (&self.v1, self.own.parent()) {
-            (None, Some(parent)) if self.own != self.mount => parent.to_owned(),
-            _ => self.own.clone(),
-        }
-    }
-}
-
 /// Which form of cgroups this machine has, for messages.
 pub fn mode() -> &'static str {
     let v1 = hierarchies().iter().any(|hierarchy| hierarchy.v1.is_some());
@@ -252,20 +251,9 @@ pub fn mode() -> &'static str {
 /// The limit of `controller` that holds for this process, as far as its cgroup can be seen: from
 /// the file `v2`, or from `v1` where the controller lives in a hierarchy of version 1.
 pub fn own_limit(controller: &str, v2: &str, v1: &str) -> String {
-    let read = |hierarchy: &Hierarchy| {
-        let file = match &hierarchy.v1 {
-            Some(names) => names.iter().any(|name| name == controller).then_some(v1)?,
-            None => v2,
-        };
-        fs::read_to_string(hierarchy.own.join(file)).ok()
-    };
+    let read = |hierarchy: &Hierarchy| hierarchy.own_file(controller, v2, v1);
     // The app may look before a fault, and after it: nothing is remembered.
     find_hierarchies().iter().find_map(read).unwrap_or_default().trim_end().to_owned()
-}
-
-/// The controller as version 1 calls it.
-fn in_v1(controller: &str) -> &str {
-    if controller == "io" { "blkio" } else { controller }
 }
 
 /// A new cpuset of version 1 is empty, and takes no process.
@@ -289,47 +277,6 @@ fn delegate(path: &Path, user: User) {
             scratch::give(&file, user);
         }
     }
-}
-
-/// The hierarchies that are mounted: version 2, and those of version 1 with controllers.
-fn hierarchies() -> &'static [Hierarchy] {
-    static FOUND: OnceLock<Vec<Hierarchy>> = OnceLock::new();
-    FOUND.get_or_init(find_hierarchies)
-}
-
-fn find_hierarchies() -> Vec<Hierarchy> {
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    own.lines().filter_map(|line| hierarchy(line, &mounts)).collect()
-}
-
-/// The hierarchy of one line of /proc/self/cgroup, if it has controllers and is mounted.
-fn hierarchy(line: &str, mounts: &str) -> Option<Hierarchy> {
-    let mut fields = line.splitn(3, ':').skip(1);
-    let (names, path) = (fields.next()?, fields.next()?);
-    let v1 = match names {
-        "" => None,
-        names => Some(names.split(',').map(str::to_owned).collect::<Vec<_>>()),
-    };
-    if names.starts_with("name=") {
-        return None;
-    }
-    mounts.lines().find_map(|mount| {
-        let (front, back) = mount.split_once(" - ")?;
-        let (front, back): (Vec<_>, Vec<_>) =
-            (front.split(' ').collect(), back.split(' ').collect());
-        let fits = match &v1 {
-            None => back[0] == "cgroup2",
-            Some(names) => {
-                back[0] == "cgroup"
-                    && names.iter().all(|name| back[2].split(',').any(|o| o == name))
-            }
-        };
-        let below = Path::new(path).strip_prefix(front[3]).ok().filter(|_| fits)?;
-        let mount = PathBuf::from(front[4]);
-        let own = if below.as_os_str().is_empty() { mount.clone() } else { mount.join(below) };
-        Some(Hierarchy { v1: v1.clone(), own, mount })
-    })
 }
 
 /// `path` and all cgroups below, the deepest first.

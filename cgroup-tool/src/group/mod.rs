@@ -1,27 +1,29 @@
 //! One open cgroup: everything is done relative to its descriptor.
 
+mod lock;
+
+use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use chain::{Errno, Error, Result, ResultExt};
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, chownat, flock, fstat,
-    mkdirat, openat, openat2, statat, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, chownat, mkdirat, openat, openat2, statat,
+    unlinkat,
 };
 use rustix::process::{Gid, Uid};
 
 use crate::bytes;
+use crate::explain::{explain, explain_entry};
 use crate::position::Version;
 use crate::usage::Counters;
-
-/// What helps where the kernel or the host's owner does not let us have a cgroup.
-const DELEGATE: &str = "a cgroup that is yours is needed; below systemd this makes one: \
-    systemd-run --user --scope -p Delegate=yes COMMAND";
 
 /// An open cgroup.
 #[derive(Debug)]
 pub struct Group {
     fd: OwnedFd,
+    /// What holds its lock.
+    locked: OnceCell<OwnedFd>,
     /// Which interface files it has.
     pub version: Version,
     /// What a v1 hierarchy counts.
@@ -37,11 +39,12 @@ impl Group {
     /// Takes an open folder of a cgroup file system; `controllers` are those of a v1 hierarchy.
     pub fn new(fd: OwnedFd, version: Version, controllers: &[String], path: PathBuf) -> Self {
         let legacy = Counters::new(version, controllers.iter().map(String::as_str));
-        Group { fd, version, legacy, path }
+        Group { fd, locked: OnceCell::new(), version, legacy, path }
     }
 
     fn sibling(&self, fd: OwnedFd, path: PathBuf) -> Group {
-        Group { fd, version: self.version, legacy: self.legacy, path }
+        let (version, legacy) = (self.version, self.legacy);
+        Group { fd, locked: OnceCell::new(), version, legacy, path }
     }
 
     /// Opens the cgroup at `way`, not outside of this one.
@@ -124,25 +127,6 @@ impl Group {
     /// Whether no cgroup is in the one called `name` in this one: kernfs counts folders as links.
     pub fn is_leaf(&self, name: &str) -> bool {
         statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.st_nlink == 2)
-    }
-
-    /// Takes the lock that says "in use"; false if another process has it. It ends with the last
-    /// copy of this descriptor.
-    pub fn lock(&self) -> Result<bool> {
-        match flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-            Err(errno) => Err(errno).or_fail_on("can't lock the cgroup", &self.path),
-        }
-    }
-
-    /// Whether it is still what `parent` calls `name`.
-    pub fn is_still(&self, parent: &Group, name: &str) -> bool {
-        let inode = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
-        match (statat(&parent.fd, name, AtFlags::SYMLINK_NOFOLLOW), fstat(&self.fd)) {
-            (Ok(named), Ok(open)) => inode(named) == inode(open),
-            _ => false,
-        }
     }
 
     /// Whether it has the interface file `file`.
@@ -286,24 +270,4 @@ impl AsFd for Group {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// Adds what helps against the numbers that the kernel gives where a cgroup is not ours.
-pub fn explain(error: Error) -> Error {
-    error
-        .hint_if(Errno::EACCES, DELEGATE)
-        .hint_if(Errno::EPERM, DELEGATE)
-        .hint_if(Errno::EROFS, "cgroupfs is mounted read-only here, as in a container")
-}
-
-/// As [`explain`], for moving a process.
-pub fn explain_entry(error: Error) -> Error {
-    explain(error)
-        .hint_if(
-            Errno::EBUSY,
-            "a cgroup that gives controllers to those below it takes no processes itself",
-        )
-        .hint_if(Errno::EOPNOTSUPP, "the cgroup is a threaded one, or lies below one (cgroup.type)")
-        .hint_if(Errno::ENOSPC, "cpuset.cpus or cpuset.mems of the cgroup is empty")
-        .hint_if(Errno::EAGAIN, "pids.max of the cgroup or of one above it is reached")
 }

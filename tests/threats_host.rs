@@ -1,0 +1,109 @@
+//! Attacks by way of what the host gives: /proc, the environment.
+
+use std::fs;
+use std::process::Command;
+
+use catena_tests::pivot::{can_pivot, containers, rootfs};
+use catena_tests::{Chain, Scratch, User, any, each_user, like, need};
+
+each_user![if can_pivot;
+    f6_a_false_proc_is_not_believed,
+    f6_a_label_is_not_written_elsewhere,
+    h8_no_library_is_preloaded_into_a_tool,
+    h8_the_environment_can_be_cleared,
+];
+
+/// The files of a procfs that tools write to.
+const WRITTEN: [&str; 5] = ["uid_map", "gid_map", "setgroups", "oom_score_adj", "attr/exec"];
+
+fn f6_a_false_proc_is_not_believed(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    let proc = scratch.folder("proc", user);
+    for folder in ["self", "thread-self", "1", "2", "3", "sys"] {
+        fs::create_dir_all(proc.join(folder).join("attr")).expect("make folders");
+        for name in WRITTEN {
+            fs::write(proc.join(folder).join(name), "0 0 4294967295").expect("write");
+        }
+    }
+    Command::new("chmod").args(["-R", "a+rwX"]).arg(&proc).status().expect("chmod");
+    let state = || catena_tests::tree::Tree::of(&proc);
+    let before = state();
+    for tools in [
+        "ns-unshare --".to_owned(),
+        format!("ns-unshare -- fs-pivot {root} --"),
+        "priv-drop --oom-score-adj 500 --".to_owned(),
+        "mini-init --subreaper --".to_owned(),
+    ] {
+        for unshare in ["unshare -r -m -p -f", "unshare -r -m"] {
+            let script = format!("mount --rbind {} /proc && exec {tools} true", proc.display());
+            let outcome = Chain::new(user, &format!("{unshare} sh -c")).arg(script).run();
+            // A procfs of its own is as good; where there can be none, that is said.
+            match outcome.ended {
+                Some(ended) if ended == 0.into() => outcome.expect(0, "", ""),
+                _ => outcome.expect(125, "", like("*: *proc*\n")),
+            };
+            before.is_unchanged();
+        }
+    }
+    // Who goes by path writes there.
+    let script =
+        format!("mount --rbind {} /proc && echo 5 >/proc/self/oom_score_adj", proc.display());
+    Chain::new(user, "unshare -r -m sh -c").arg(script).run().expect(0, "", "");
+    assert_eq!(fs::read_to_string(proc.join("self/oom_score_adj")).expect("read"), "5\n");
+}
+
+fn f6_a_label_is_not_written_elsewhere(user: User) {
+    let scratch = Scratch::new(user);
+    let file = scratch.file("file", "untouched");
+    for (option, name) in [("--apparmor", "attr/apparmor/exec"), ("--selinux", "attr/exec")] {
+        let script = format!(
+            "mount --bind {0} /proc/$$/{name} || mount --bind {0} /proc/$$/attr/exec; \
+             exec priv-drop {option} label -- echo started",
+            file.display()
+        );
+        let outcome = Chain::new(user, "unshare -r -m sh -c").arg(script).run();
+        outcome.expect(125, "", any());
+        assert_eq!(fs::read_to_string(&file).expect("read"), "untouched");
+    }
+}
+
+const LIBRARY: &str = "#include <stdio.h>\n\
+    __attribute__((constructor)) static void load(void) { puts(\"loaded\"); fflush(stdout); }\n";
+
+fn h8_no_library_is_preloaded_into_a_tool(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    let compiler = need!(need::program("gcc"));
+    let (source, library) = (scratch.file("load.c", LIBRARY), scratch.join("load.so"));
+    let made = Command::new(compiler)
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status()
+        .expect("gcc");
+    assert!(made.success());
+    let path = library.display().to_string();
+    let preload = |chain: Chain| {
+        chain.env("LD_PRELOAD", &path).env("LD_LIBRARY_PATH", scratch.path()).env("LD_DEBUG", "all")
+    };
+    for chain in containers(user, &root) {
+        preload(chain.arg("true")).run().expect(0, "", "");
+    }
+    // A program of the host, dynamic as most are.
+    let control = Chain::new(user, "env true").env("LD_PRELOAD", &path).run();
+    assert!(control.stdout.starts_with("loaded\n"), "{control}");
+}
+
+fn h8_the_environment_can_be_cleared(user: User) {
+    let root = rootfs(user);
+    let env = |options: &str| {
+        let line = format!(
+            "cg-enter -- ns-unshare -- fs-pivot {root} -- priv-drop -- mini-init {options} -- env"
+        );
+        let outcome = Chain::new(user, &line).env("CANARY", "secret").run();
+        outcome.expect(0, any(), "");
+        outcome.stdout
+    };
+    let all = env("");
+    // As env(1) and nice(1) do; our own variables are gone.
+    assert!(all.contains("CANARY=secret\n") && !all.contains("CATENA_"), "{all}");
+    assert_eq!(env("--clear-env --env A=b"), "A=b\n");
+}

@@ -50,7 +50,7 @@ fn every_signal_keeps_its_number_and_value(user: User) {
         let mut heard = "ready\n".to_owned();
         for number in &numbers {
             send(&running, &[format!("-{number}")]);
-            // SI_USER, as kill(2) sends it.
+            // SI_USER, as kill(2) sends it, and no value.
             heard += &format!("{number} 0 0\n");
             running.wait_for(&heard);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use catena_tests::trees::{Dice, End, Node};
+use catena_tests::process_trees::{Dice, End, Node};
 use catena_tests::{Cell, Chain, Ended, User, each_user, need};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -57,6 +57,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod procfs;
 mod quote;
+pub mod resolve;
 mod search;
 pub mod short_help;
 pub mod signal;

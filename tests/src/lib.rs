@@ -35,6 +35,7 @@ pub mod manager;
 pub mod need;
 pub mod outcome;
 pub mod pivot;
+pub mod process_trees;
 pub mod rootfs;
 pub mod running;
 pub mod scratch;
@@ -45,7 +46,6 @@ pub mod systemd;
 pub mod terminal;
 pub mod toolbox;
 pub mod tree;
-pub mod trees;
 pub mod user;
 
 pub use cell::Cell;

@@ -1,6 +1,6 @@
 //! Being a process tree.
 
-use catena_tests::trees::{End, Node};
+use catena_tests::process_trees::{End, Node};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise, sigprocmask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, getpid, pause, setsid};

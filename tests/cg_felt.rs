@@ -6,6 +6,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use catena_tests::scratch::give;
 use catena_tests::{Cell, Chain, Scratch, User, any, each_user, here_or_elsewhere, like, need};
@@ -36,14 +37,6 @@ fn the_test_machine_has_every_controller(user: User) {
     }
 }
 
-/// The number that the probe says at the end of this chain.
-#[track_caller]
-fn measured(user: User, line: &str) -> u64 {
-    let outcome = Chain::new(user, line).run();
-    outcome.expect(0, like("*\n"), "");
-    outcome.stdout.trim().parse().expect("a number")
-}
-
 /// What two probes could do at the same time on one CPU, each below its own cg-enter: milliseconds
 /// of CPU time, or blocks read from a disk.
 #[track_caller]
@@ -67,11 +60,9 @@ fn side_by_side(user: User, cell: &Rc<Cell>, options: [&str; 2], disk: &str) -> 
 }
 
 fn cpu_time_is_limited(user: User) {
-    need!(Cell::with(user, "cpu"));
-    let limited = measured(user, "cg-enter --cpu-max 0.05 -- {probe} spin 1000");
-    let free = measured(user, "{probe} spin 1000");
-    // Others may leave little of a CPU to either.
-    assert!(limited * 2 < free, "{limited}% with the limit, {free}% without");
+    let cell = Rc::new(need!(Cell::with(user, "cpu")));
+    let [limited, free] = side_by_side(user, &cell, ["--cpu-max 0.05", ""], "");
+    assert!(limited * 2 < free, "{limited} ms with the limit, {free} ms without");
 }
 
 fn cpu_time_is_shared_by_weight(user: User) {
@@ -125,13 +116,20 @@ fn disk(user: User) -> Result<&'static str, String> {
     disks.into_iter().find(is_readable).ok_or_else(|| "no disk that can be read".to_owned())
 }
 
+/// Where on the disk nothing has been read yet, in MiB: what is in memory already is charged to
+/// whoever read it first.
+fn fresh_part() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(256, Ordering::Relaxed)
+}
+
 fn memory_beyond_the_high_mark_is_taken_back(user: User) {
     let cell = Rc::new(here_or_elsewhere!(Cell::with_v2(user, "memory")));
     let disk = here_or_elsewhere!(disk(user));
     let times = |mark: &str| -> u64 {
         let line = format!("cg-enter --name at{mark} --memory-high {mark} -- dd if={disk}");
-        let read = ["of=/dev/null", "bs=1M", "count=48"];
-        Chain::new(user, &line).args(read).in_cell(&cell).run().expect(0, "", any());
+        let line = format!("{line} of=/dev/null bs=1M count=48 skip={}", fresh_part());
+        Chain::new(user, &line).in_cell(&cell).run().expect(0, "", any());
         let events = cell.limit("memory", &format!("at{mark}"), "memory.events", "");
         let count = events.lines().find_map(|line| line.strip_prefix("high "));
         count.expect("high").parse().expect("a number")
@@ -143,16 +141,19 @@ fn memory_beyond_the_high_mark_is_taken_back(user: User) {
 fn memory_is_protected_from_neighbours(user: User) {
     here_or_elsewhere!(Cell::with_v2(user, "memory"));
     let disk = here_or_elsewhere!(disk(user));
-    // What one has read from the disk stays in memory, charged to it (as long as anybody has the
-    // disk open), until another one, below the same limit, reads more than fits beside it.
+    // What one has read from the disk stays in memory, charged to it, until another one, below the
+    // same limit, reads more than fits beside it. When nobody has the disk open any more, all goes.
+    let _open = std::fs::File::open(disk).expect("open a disk");
     let kept = |option: &str| -> u64 {
         let cell = Rc::new(Cell::with(user, "memory").expect("asked before"));
         let read = |name: &str, what: &str| {
-            format!("cg-enter --name {name} -- dd if={disk} of=/dev/null bs=1M {what} 2>/dev/null")
+            let part = fresh_part();
+            let how = format!("if={disk} of=/dev/null bs=1M skip={part} {what}");
+            format!("cg-enter --name {name} -- dd {how} 2>/dev/null")
         };
         let script = [
             read(&format!("kept {option}"), "count=32"),
-            read("other --memory-min 0", "count=160 skip=64"),
+            read("other --memory-min 0", "count=160"),
         ];
         let chain = Chain::new(user, "cg-enter --name team --memory-max 64M -- sh -c");
         chain

@@ -133,6 +133,13 @@ fn the_working_directory(user: User) {
     assert_eq!(see(user, "--chdir /home", &root).directory, "/home");
     let missing = pivot(user, "--chdir /none", &root).arg("/bin/probe").run();
     missing.expect(125, "", "fs-pivot: can't change to: '/none': No such file or directory\n");
+    // What the host has there is hidden by the container's own /tmp.
+    root.file("tmp/file", "");
+    let hidden = pivot(user, "--chdir /tmp/file", &root).arg("/bin/probe").run();
+    let hint =
+        "hint: a new /tmp hides what ROOT has there: --bind /tmp/file:/tmp/file shows the host's\n";
+    let wrong = "fs-pivot: can't change to: '/tmp/file': No such file or directory\n";
+    hidden.expect(125, "", format!("{wrong}{hint}"));
     // A folder of the host, by way of a descriptor that was left open.
     let folder = fs::File::open("/usr").expect("open /usr");
     let leak =

@@ -24,6 +24,7 @@
 //! the chain is over was left behind by it, and fails the test.
 
 mod birth;
+pub mod process_trees;
 pub mod cell;
 pub mod chain;
 pub mod debian;

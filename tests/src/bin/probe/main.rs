@@ -11,6 +11,8 @@ mod attack;
 mod call;
 mod load;
 mod look;
+mod signals;
+mod tree;
 
 use std::io::Write;
 

@@ -24,7 +24,6 @@
 //! the chain is over was left behind by it, and fails the test.
 
 mod birth;
-pub mod process_trees;
 pub mod cell;
 pub mod chain;
 pub mod debian;
@@ -36,6 +35,7 @@ pub mod manager;
 pub mod need;
 pub mod outcome;
 pub mod pivot;
+pub mod process_trees;
 pub mod rootfs;
 pub mod running;
 pub mod scratch;

@@ -50,9 +50,8 @@ fn every_signal_keeps_its_number_and_value(user: User) {
         let mut heard = "ready\n".to_owned();
         for number in &numbers {
             send(&running, &[format!("-{number}")]);
-            // SI_USER, as kill(2) sends it: across a PID namespace it is marked as relayed.
-            let code = if way.starts_with("ns-unshare") { "0 0" } else { "0 0" };
-            heard += &format!("{number} {code}\n");
+            // SI_USER, as kill(2) sends it, and no value.
+            heard += &format!("{number} 0 0\n");
             running.wait_for(&heard);
         }
         // Real-time signals queue, each with its value; sigqueue(3) is SI_QUEUE.

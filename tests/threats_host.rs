@@ -151,9 +151,8 @@ fn h8_no_library_is_preloaded_into_a_tool(user: User) {
 fn h8_the_environment_can_be_cleared(user: User) {
     let root = rootfs(user);
     let env = |options: &str| {
-        let line = format!(
-            "cg-enter -- ns-unshare -- fs-pivot {root} -- priv-drop -- mini-init {options} -- env"
-        );
+        let line =
+            format!("ns-unshare -- fs-pivot {root} -- priv-drop -- mini-init {options} -- env");
         let outcome = Chain::new(user, &line).env("CANARY", "secret").run();
         outcome.expect(0, any(), "");
         outcome.stdout

@@ -3,7 +3,8 @@
 BENCH = $(CARGO) build --release -p catena-benches && $(RELEASE)/bench --tools dist
 
 bench: dist ## measure the tools beside others of their kind (minutes), for docs/
-	$(BENCH) --json docs/performance.json --svg docs/performance.svg
+	$(BENCH) all --live 200 --live 1000 --json docs/performance.json --svg docs/performance.svg \
+		--document docs/performance.md
 
 bench-quick: dist ## the same with few runs, on the terminal only
 	$(BENCH) --quick

@@ -130,3 +130,35 @@ fn f12_a_setuid_copy_refuses() {
         started(0o2755).expect(125, "", said.as_str());
     }
 }
+
+/// What `make dist` has made: how large each tool is, in KiB. A twentieth more or less is a difference to
+/// be looked at; `WRITE_TABLE=1` writes the table anew. With another C library (dist/LIBC) they are of
+/// other sizes.
+#[test]
+fn release_binaries_have_these_sizes() {
+    let folder = toolbox::folder();
+    let libc = fs::read_to_string(folder.join("LIBC")).unwrap_or_default();
+    if libc.trim() != "musl-gcc" {
+        // Not a release, or one of another kind: nothing is said of its size.
+        return;
+    }
+    let size = |tool: &str| fs::metadata(toolbox::tool(tool)).expect("a tool").len().div_ceil(1024);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("sizes.txt");
+    if std::env::var_os("WRITE_TABLE").is_some() {
+        let table: String =
+            toolbox::TOOLS.iter().map(|tool| format!("{tool} {}\n", size(tool))).collect();
+        fs::write(&file, table).expect("write the table");
+        return;
+    }
+    let table = fs::read_to_string(&file).expect("the table");
+    let known: Vec<(&str, u64)> = table
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(tool, size)| (tool, size.parse().expect("a size")))
+        .collect();
+    assert_eq!(known.len(), toolbox::TOOLS.len());
+    for (tool, known) in known {
+        let now = size(tool);
+        assert!(now.abs_diff(known) * 20 <= known, "{tool}: {now} KiB, not {known}");
+    }
+}

@@ -51,11 +51,12 @@ fn measure_one(contender: &Contender, count: usize) -> Result<Value> {
     let first = Summary::of(starts[..tenth].iter().copied());
     let last = Summary::of(starts[count - tenth..].iter().copied());
     let stopping = stop(&mut live)?;
+    let left = processes_of(contender);
     Ok(json!({
         "name": contender.name, "live": count, "pss_kib": memory,
         "start_first_tenth": first.to_json(), "start_last_tenth": last.to_json(),
         "last_to_first": (last.median / first.median * 100.0).round() / 100.0,
-        "stop_all_ms": (stopping / 1000.0).round(),
+        "stop_all_ms": (stopping / 1000.0).round(), "left": left,
         "starts_a_second_of_8": rate(contender),
     }))
 }
@@ -77,6 +78,15 @@ fn memory(live: &[Child]) -> BTreeMap<String, f64> {
         }
     }
     by_name.into_iter().map(|(name, sizes)| (name, Summary::of(sizes).median)).collect()
+}
+
+/// How many processes there are that were started by its program, or are the app.
+fn processes_of(contender: &Contender) -> usize {
+    let app = contender.words.last().map(|word| format!("{}\0stay\0", word.to_string_lossy()));
+    let app = app.unwrap_or_default();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let line = |process: fs::DirEntry| fs::read_to_string(process.path().join("cmdline")).ok();
+    processes.filter_map(line).filter(|line| line.ends_with(&app)).count()
 }
 
 /// Asks all to end, and waits until they have; how long that took.

@@ -1,10 +1,13 @@
 //! `bench`: measures the tools beside others of their kind. See docs/performance.md.
 //!
-//!     bench [--quick] [--live COUNT] [--stat COUNT] [--tools FOLDER] [--json FILE] [--svg FILE] [SUITE...]
+//!     bench [--quick] [--live COUNT]... [--stat COUNT] [--tools FOLDER] [--json FILE] [--svg FILE]
+//!         [--document FILE] [all|SUITE...]
 
+mod inits;
 mod live;
 mod measure;
 mod place;
+mod relay;
 mod report;
 mod stat;
 mod stats;
@@ -27,12 +30,16 @@ const ORDINARY: u32 = 4242;
 struct Arguments {
     quick: bool,
     /// How many containers live at once.
-    live: Option<usize>,
+    live: Vec<usize>,
     /// How many cgroups cg-stat looks at.
     stat: Option<usize>,
     tools: Option<PathBuf>,
     json: Option<PathBuf>,
     svg: Option<PathBuf>,
+    /// Where the tables are put, between two marks.
+    document: Option<PathBuf>,
+    /// How many messages are sent: this is the other side of a measurement.
+    send: Option<usize>,
     /// Made by another process, which waits for the results in JSON.
     place: Option<OsString>,
     suites: Vec<String>,
@@ -40,6 +47,9 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = parse(std::env::args_os().skip(1))?;
+    if let Some(count) = arguments.send {
+        return relay::send(count);
+    }
     let place = match &arguments.place {
         Some(folder) => Place::existing(folder),
         None => {
@@ -51,7 +61,8 @@ fn main() -> Result<()> {
     let rounds = if arguments.quick { 20 } else { 150 };
     let mut results = Map::new();
     for name in suites::NAMES {
-        let all = arguments.suites.is_empty() && arguments.live.or(arguments.stat).is_none();
+        let all =
+            arguments.suites.is_empty() && arguments.live.is_empty() && arguments.stat.is_none();
         let chosen = all || arguments.suites.iter().any(|s| s == name);
         if !chosen {
             continue;
@@ -69,18 +80,16 @@ fn main() -> Result<()> {
         };
         results.insert(name.to_owned(), result);
     }
-    let live = match arguments.live {
-        Some(count) => {
-            // Of the others the processes don't end when they are asked to.
-            let ends = |contender: &measure::Contender| {
-                contender.name.starts_with("catena") || contender.name == "bwrap"
-            };
-            let mut contenders = suites::suite("net", &place)?.contenders;
-            contenders.retain(ends);
-            live::measure(&contenders, count)
-        }
-        None => Vec::new(),
-    };
+    let mut live = Vec::new();
+    for &count in &arguments.live {
+        // Of the others the processes don't end when they are asked to.
+        let ends = |contender: &measure::Contender| {
+            contender.name.starts_with("catena") || contender.name == "bwrap"
+        };
+        let mut contenders = suites::suite("net", &place)?.contenders;
+        contenders.retain(ends);
+        live.extend(live::measure(&contenders, count));
+    }
     let stat = match arguments.stat {
         Some(count) => stat::measure(&place, count, rounds / 5)?,
         None => Vec::new(),
@@ -91,6 +100,12 @@ fn main() -> Result<()> {
     }
     if let Some(file) = &arguments.svg {
         std::fs::write(file, report::to_svg(&results))?;
+    }
+    if let Some(file) = &arguments.document {
+        let text = report::to_markdown(&results, &live);
+        let whole = report::insert(&std::fs::read_to_string(file)?, &text);
+        let no_marks = || Error::other(format!("no place for tables in {}", file.display()));
+        std::fs::write(file, whole.ok_or_else(no_marks)?)?;
     }
     if let Some(file) = &arguments.json {
         let whole = json!({"machine": machine(), "suites": results, "live": live, "stat": stat});
@@ -106,12 +121,15 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Arguments> {
             || words.next().ok_or_else(|| Error::other(format!("{word:?} needs a value")));
         match word.to_str() {
             Some("--quick") => arguments.quick = true,
-            Some("--live") => arguments.live = Some(number(value()?)?),
+            Some("--live") => arguments.live.push(number(value()?)?),
+            Some("--send") => arguments.send = Some(number(value()?)?),
+            Some("--document") => arguments.document = Some(value()?.into()),
             Some("--stat") => arguments.stat = Some(number(value()?)?),
             Some("--tools") => arguments.tools = Some(value()?.into()),
             Some("--json") => arguments.json = Some(value()?.into()),
             Some("--svg") => arguments.svg = Some(value()?.into()),
             Some("--place") => arguments.place = Some(value()?),
+            Some("all") => arguments.suites.extend(suites::NAMES.map(str::to_owned)),
             Some(name) if suites::NAMES.contains(&name) => arguments.suites.push(name.to_owned()),
             _ => return Err(Error::other(format!("not an option and no suite: {word:?}"))),
         }
@@ -125,9 +143,16 @@ fn number(word: OsString) -> Result<usize> {
 }
 
 fn run(name: &'static str, place: &Place, rounds: usize, show: bool) -> Result<Value> {
-    let suite = suites::suite(name, place)?;
-    let rows = report::rows(measure::interleave(&suite.contenders, rounds, suite.pause));
-    let result = report::to_json(suite.title, &rows);
+    let result = match name {
+        "term" => inits::term(place, rounds * 10)?,
+        "orphans" => inits::orphans(place, rounds / 10)?,
+        "relay" => relay::measure(place, rounds * 10)?,
+        _ => {
+            let suite = suites::suite(name, place)?;
+            let rows = report::rows(measure::interleave(&suite.contenders, rounds, suite.pause));
+            report::to_json(suite.title, &rows)
+        }
+    };
     if show {
         print!("{}", report::table_of(&result));
     }

@@ -32,20 +32,26 @@ pub fn rows(results: Vec<(String, Vec<Run>)>) -> Vec<Row> {
 /// to the first row's.
 pub fn table_of(suite: &Value) -> String {
     let title = suite["title"].as_str().unwrap_or_default();
-    let mut text = format!(
-        "\n### {title}\n\n| us | first instruction | min | end | min | ratio | runs |\n|---|--:|--:|--:|--:|--:|--:|\n"
-    );
     let rows = suite["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let has_start = rows.iter().any(|row| row["start"].is_object());
+    let (names, line) = match has_start {
+        true => ("first instruction | min | end | min", "--:|--:|--:|--:"),
+        false => ("median | min", "--:|--:"),
+    };
+    let mut text =
+        format!("\n### {title}\n\n| us | {names} | ratio | runs |\n|---|{line}|--:|--:|\n");
     let number =
         |row: &Value, what: &str, which: &str| row[what][which].as_f64().unwrap_or_default();
     for row in rows {
         let median = number(row, "end", "median");
+        let _ = write!(text, "| {} | ", row["name"].as_str().unwrap_or_default());
+        if has_start {
+            let (start, min) = (number(row, "start", "median"), number(row, "start", "min"));
+            let _ = write!(text, "{start:.0} | {min:.0} | ");
+        }
         let _ = writeln!(
             text,
-            "| {} | {:.0} | {:.0} | {median:.0} | {:.0} | {:.2} | {} |",
-            row["name"].as_str().unwrap_or_default(),
-            number(row, "start", "median"),
-            number(row, "start", "min"),
+            "{median:.0} | {:.0} | {:.2} | {} |",
             number(row, "end", "min"),
             median / number(&rows[0], "end", "median"),
             row["end"]["runs"],
@@ -58,6 +64,49 @@ pub fn table_of(suite: &Value) -> String {
 pub fn to_json(title: &str, rows: &[Row]) -> Value {
     let row = |row: &Row| json!({"name": row.name, "start": row.start.to_json(), "end": row.end.to_json()});
     json!({"title": title, "unit": "us", "rows": rows.iter().map(row).collect::<Vec<_>>()})
+}
+
+/// A suite of one time for each contender.
+pub fn summaries_to_json(title: &str, rows: &[(String, Summary)]) -> Value {
+    let row = |(name, summary): &(String, Summary)| json!({"name": name, "end": summary.to_json()});
+    json!({"title": title, "unit": "us", "rows": rows.iter().map(row).collect::<Vec<_>>()})
+}
+
+/// All that was measured as Markdown, for a document: the tables, and what was said of many at once.
+pub fn to_markdown(suites: &Map<String, Value>, live: &[Value]) -> String {
+    let mut text: String = suites.values().map(table_of).collect();
+    if !live.is_empty() {
+        text += LIVE_HEAD;
+    }
+    for one in live {
+        let number = |what: &str| one[what].to_string();
+        let sizes = one["pss_kib"].as_object().into_iter().flatten();
+        let sizes: Vec<String> = sizes.map(|(name, size)| format!("{name} {size}")).collect();
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            one["name"].as_str().unwrap_or_default(),
+            number("live"),
+            sizes.join(", "),
+            number("last_to_first"),
+            number("stop_all_ms"),
+            number("left"),
+            number("starts_a_second_of_8"),
+        );
+    }
+    text
+}
+
+const LIVE_HEAD: &str = "\n### Many at once\n\n\
+    | | live | PSS, KiB a process | last start to first | to stop all, ms | processes left | starts a second, 8 starters |\n\
+    |---|--:|---|--:|--:|--:|--:|\n";
+
+/// Puts `text` between the two marks in `document`, in place of what stands there.
+pub fn insert(document: &str, text: &str) -> Option<String> {
+    const MARKS: [&str; 2] = ["<!-- bench -->\n", "<!-- end of bench -->\n"];
+    let (before, rest) = document.split_once(MARKS[0])?;
+    let (_, after) = rest.split_once(MARKS[1])?;
+    Some([before, MARKS[0], text, "\n", MARKS[1], after].concat())
 }
 
 const ROW: f64 = 22.0;

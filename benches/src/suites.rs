@@ -21,7 +21,8 @@ pub struct Suite {
 }
 
 /// The names of all, in order.
-pub const NAMES: [&str; 6] = ["net", "nonet", "rootless", "cgroup", "links", "pipeline"];
+pub const NAMES: [&str; 9] =
+    ["net", "nonet", "rootless", "cgroup", "links", "pipeline", "term", "orphans", "relay"];
 
 /// The suite called `name`.
 pub fn suite(name: &str, place: &Place) -> Result<Suite> {
@@ -53,6 +54,13 @@ pub fn suite(name: &str, place: &Place) -> Result<Suite> {
                 Contender::new("bwrap", &bwrap("--unshare-net --unshare-cgroup", &root)),
                 oci("crun", place, true, false)?,
                 oci("runc", place, true, false)?,
+                Contender::new(
+                    "systemd-nspawn",
+                    &format!(
+                        "systemd-nspawn -q --register=no --keep-unit --private-network -D {root} /app"
+                    ),
+                ),
+                Contender::new("podman", &podman("", &root)),
             ],
             millisecond,
         ),
@@ -87,6 +95,7 @@ pub fn suite(name: &str, place: &Place) -> Result<Suite> {
                     "bwrap",
                     &bwrap("--unshare-user --unshare-net --unshare-cgroup", &root),
                 ),
+                Contender::new("podman", &podman("", &root)),
             ],
             millisecond,
         ),
@@ -104,6 +113,7 @@ pub fn suite(name: &str, place: &Place) -> Result<Suite> {
                 ),
                 oci("crun", place, true, true)?,
                 oci("runc", place, true, true)?,
+                Contender::new("podman", &podman("--memory 64m --pids-limit 64", &root)),
             ],
             Duration::from_millis(60),
         ),
@@ -160,6 +170,11 @@ fn bwrap(kinds: &str, root: &str) -> String {
          --dev /dev --mqueue /dev/mqueue --ro-bind /sys /sys --tmpfs /run --tmpfs /tmp \
          --cap-drop ALL --die-with-parent /app"
     )
+}
+
+/// podman with a root of its own making and no network.
+fn podman(options: &str, root: &str) -> String {
+    format!("podman run --rm --network none {options} --rootfs {root} /app")
 }
 
 /// Where cg-enter makes cgroups for the two limits: the hierarchies that hold the controllers.
@@ -237,7 +252,7 @@ fn oci(runtime: &str, place: &Place, net: bool, limits: bool) -> Result<Contende
 }
 
 /// Those whose program is there; of the others a line tells.
-fn present(contenders: Vec<Contender>) -> Vec<Contender> {
+pub fn present(contenders: Vec<Contender>) -> Vec<Contender> {
     let path = std::env::var("PATH").unwrap_or_default();
     let exists = |word: &std::path::Path| {
         word.is_absolute() && word.is_file()

@@ -118,8 +118,10 @@ impl Target {
         let still = CapabilitySets { effective: permitted, permitted, inheritable: inherited };
         set_capabilities(None, still).or_fail(what)?;
         for single in singles(inherited) {
-            configure_capability_in_ambient_set(single, true)
-                .or_fail_on("can't keep for the app", capability::names(single))?;
+            configure_capability_in_ambient_set(single, true).map_err(|errno| {
+                let what = "can't keep for the app";
+                Error::new(what).object(capability::names(single)).because(errno)
+            })?;
         }
         if secure_bits != now {
             set_capabilities_secure_bits(secure_bits).or_fail("can't set the secure bits")?;
@@ -162,14 +164,12 @@ fn singles(set: CapabilitySet) -> impl Iterator<Item = CapabilitySet> {
 fn limit_bounding_set(left: CapabilitySet) -> Result<()> {
     let what = "can't drop from the bounding set";
     for single in singles(bounding_set(what)?.set - left) {
-        remove_capability_from_bounding_set(single)
-            .or_fail_on(what, capability::names(single))
-            .map_err(|error| {
-                error.hint_if(
-                    Errno::EPERM,
-                    "this needs CAP_SETPCAP, which a user namespace gives: put ns-unshare before it",
-                )
-            })?;
+        remove_capability_from_bounding_set(single).map_err(|errno| {
+            Error::new(what).object(capability::names(single)).because(errno).hint_if(
+                Errno::EPERM,
+                "this needs CAP_SETPCAP, which a user namespace gives: put ns-unshare before it",
+            )
+        })?;
     }
     Ok(())
 }

@@ -6,11 +6,40 @@
 
 use std::path::{Path, PathBuf};
 
-use chain::{Errno, Result};
+use chain::{Errno, Result, ResultExt};
 
 use crate::group::Group;
 use crate::hierarchy::Hierarchies;
 use crate::{name, removal};
+
+/// How many cgroups a start looks at, so that it takes no longer the more there are.
+const LOOKED_AT: usize = 16;
+
+/// What a start does of that: removes the leftovers among some cgroups in `base`, which holds a part
+/// of every one, with all their parts. [`prune`] looks at all.
+pub fn prune_some(hierarchies: &Hierarchies, base: &Group, point: Option<&Path>) -> Result<()> {
+    let mut names = base.children()?;
+    names.retain(|name| name::is_unnamed(name));
+    if names.len() > LOOKED_AT {
+        let mut random = [0; 8];
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+            .or_fail("can't get random bytes")?;
+        let first = usize::from_ne_bytes(random) % names.len();
+        names.rotate_left(first);
+        names.truncate(LOOKED_AT);
+    }
+    for name in names {
+        if remove_leftover(base, &name)?.is_none() {
+            continue;
+        }
+        for hierarchy in hierarchies.all() {
+            if let Some(parent) = hierarchy.parent_if_there(point)? {
+                remove_leftover(&parent, &name)?;
+            }
+        }
+    }
+    Ok(())
+}
 
 /// Removes the leftovers at `point`, in every hierarchy that has that; gives their paths.
 pub fn prune(hierarchies: &Hierarchies, point: Option<&Path>) -> Result<Vec<PathBuf>> {
@@ -27,19 +56,25 @@ pub fn prune(hierarchies: &Hierarchies, point: Option<&Path>) -> Result<Vec<Path
 fn prune_in(parent: &Group) -> Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
     for name in parent.children()?.into_iter().filter(|name| name::is_unnamed(name)) {
-        let Some(group) = parent.open_if_there(&name)? else {
-            continue;
-        };
-        if is_leftover(&group)? && group.is_still(parent, &name) {
-            removal::remove(parent, &name)?;
-            removed.push(group.path);
-        }
+        removed.extend(remove_leftover(parent, &name)?);
     }
     Ok(removed)
 }
 
+/// Removes the cgroup `name` in `parent` if it is a leftover; gives its path then.
+fn remove_leftover(parent: &Group, name: &str) -> Result<Option<PathBuf>> {
+    let Some(group) = parent.open_if_there(name)? else {
+        return Ok(None);
+    };
+    if !is_free(&group)? || !group.is_still(parent, name) {
+        return Ok(None);
+    }
+    removal::remove(parent, name)?;
+    Ok(Some(group.path))
+}
+
 /// Whether nobody has its lock. What belongs to another user is left to that one.
-fn is_leftover(group: &Group) -> Result<bool> {
+fn is_free(group: &Group) -> Result<bool> {
     match group.lock() {
         Err(error) if matches!(error.errno(), Some(Errno::EACCES | Errno::EPERM)) => Ok(false),
         locked => locked,

@@ -1,6 +1,7 @@
 //! The fork of a stage that needs one: the child goes on along the chain, the parent becomes its
 //! monitor.
 
+use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -12,6 +13,7 @@ use crate::monitor::Monitor;
 use crate::next::Next;
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, Forked};
+use crate::terminal::Terminal;
 
 /// What the forked child is to be.
 #[derive(Debug)]
@@ -22,11 +24,14 @@ pub struct Fork<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// What it gets when the monitor dies.
     pub death_signal: Signal,
+    /// It may be stopped on its way to its exec (by a freezer), and the monitor must not stand
+    /// still then.
+    pub may_stop: bool,
 }
 
 impl Default for Fork<'_> {
     fn default() -> Self {
-        Fork { namespaces: 0, cgroup: None, death_signal: Signal::KILL }
+        Fork { namespaces: 0, cgroup: None, death_signal: Signal::KILL, may_stop: false }
     }
 }
 
@@ -39,6 +44,16 @@ pub enum Role {
     Monitor(Monitor),
 }
 
+fn refusal(how: &Fork<'_>) -> &'static str {
+    if how.namespaces == 0 { "can't fork" } else { "can't create namespaces" }
+}
+
+/// In a child that has failed.
+fn end(result: Result<Infallible>) -> ! {
+    let Err(error) = result;
+    crate::tool::fail(&crate::tool::own_name(), &error)
+}
+
 impl Next {
     /// Forks. The child goes on once `prepare` has succeeded in the monitor (given the child's
     /// process id); if that fails the child never gets further.
@@ -49,8 +64,7 @@ impl Next {
         // A caller's ignored SIGCHLD would take the child's status away.
         sys::set_ignored(libc::SIGCHLD, false).or_fail("can't reset SIGCHLD")?;
         SignalSet::ALL.block().or_fail("can't block signals")?;
-        let what = if how.namespaces == 0 { "can't fork" } else { "can't create namespaces" };
-        match sys::fork(how.namespaces, how.cgroup).or_fail(what)? {
+        match sys::fork(how.namespaces, how.cgroup).or_fail(refusal(how))? {
             Forked::Child => {
                 drop(go);
                 let leash = leash.into_child(how.death_signal)?;
@@ -75,6 +89,49 @@ impl Next {
                 Ok(Role::Monitor(monitor))
             }
         }
+    }
+
+    /// Starts a child that goes on by `child`, without anything that its monitor would have to do
+    /// first. Where that can be, it has this process's memory until its exec, and this process
+    /// stands still meanwhile: see [`sys::spawn`].
+    pub fn spawn(
+        mut self,
+        how: &Fork<'_>,
+        child: impl FnOnce(Next) -> Result<Infallible>,
+    ) -> Result<Monitor> {
+        let has_own_memory = how.may_stop
+            || how.namespaces & libc::CLONE_NEWTIME as u64 != 0
+            || self.passes_toolbox_on();
+        if has_own_memory {
+            return match self.fork(how, |_| Ok(()))? {
+                Role::Child(next) => end(child(next)),
+                Role::Monitor(monitor) => Ok(monitor),
+            };
+        }
+        let forker = std::process::id();
+        let leash = Leash::new()?;
+        sys::set_ignored(libc::SIGCHLD, false).or_fail("can't reset SIGCHLD")?;
+        SignalSet::ALL.block().or_fail("can't block signals")?;
+        let terminal = self.terminal.as_ref().map(Terminal::try_clone).transpose()?;
+        // Nobody passes it on, so it is closed before there can be an app: see `toolbox`.
+        self.close_toolbox();
+        let of_child = self.descriptors();
+        let is_init = how.namespaces & libc::CLONE_NEWPID as u64 != 0;
+        let run = || {
+            end(leash.for_child(how.death_signal).and_then(|leash| {
+                self.become_child(leash, forker, is_init);
+                child(self)
+            }))
+        };
+        let spawned = sys::spawn(how.namespaces, how.cgroup, run).or_fail(refusal(how))?;
+        of_child.into_iter().for_each(|fd| drop(sys::adopt(fd)));
+        let monitor = Monitor::new(spawned.pid, spawned.pidfd, leash, terminal, is_init)?;
+        for signal in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
+            if SignalSet(spawned.held).has(signal) {
+                monitor.send(signal).or_fail("can't stop the child")?;
+            }
+        }
+        Ok(monitor)
     }
 
     /// Forks into a container: the child is born where `enter` leads to.

@@ -1,10 +1,13 @@
 //! What `--help` and `--version` say beside a tool's own arguments.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
+use std::mem::ManuallyDrop;
 
 use clap::builder::StyledStr;
+use clap::{Arg, ArgMatches, Command, CommandFactory, ValueHint};
 
-use clap::{Arg, Command, CommandFactory, ValueHint};
+use crate::sys;
 
 /// The options of [`LinkArgs`](crate::LinkArgs), by clap's ids: `-h` leaves them out.
 const OF_ANY_LINK: [&str; 6] = ["keep_fd", "plan", "no_plan", "print", "explain", "absolute"];
@@ -80,12 +83,31 @@ fn with_examples(text: Option<&StyledStr>, examples: &str) -> String {
     format!("{own}Examples:\n{indented}").trim_end().to_owned()
 }
 
+thread_local! {
+    /// What parsing needed.
+    static LEFT: ManuallyDrop<RefCell<Vec<(Command, ArgMatches)>>> =
+        const { ManuallyDrop::new(RefCell::new(Vec::new())) };
+}
+
+/// Frees what parsing needed.
+pub(crate) fn forget() {
+    LEFT.with(|left| left.take());
+}
+
 /// The command line `words`, parsed.
 pub(crate) fn parse<T: clap::Parser>(
     words: impl IntoIterator<Item = impl AsRef<OsStr>>,
 ) -> Result<T, clap::Error> {
-    let mut command = command::<T>();
-    let words = words.into_iter().map(|word| word.as_ref().to_owned());
-    let matches = command.try_get_matches_from_mut(words)?;
-    T::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    let words: Vec<_> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
+    let parse = |mut command: Command| {
+        let mut matches = command.try_get_matches_from_mut(&words)?;
+        let parsed = T::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command));
+        // To take them apart takes time, which a monitor has, and no other.
+        LEFT.with(|left| left.borrow_mut().push((command, matches)));
+        parsed
+    };
+    // What only the help says takes as long to put together as all the rest.
+    let parsed = parse(T::command()).or_else(|_| parse(command::<T>()));
+    sys::begin_allocating_anew();
+    parsed
 }

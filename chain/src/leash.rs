@@ -23,12 +23,12 @@ use crate::sys;
 /// The monitor's end.
 #[derive(Debug)]
 pub struct Leash {
-    _write: OwnedFd,
+    write: OwnedFd,
     read: OwnedFd,
     /// The kernel closes the descriptors of a dying process in an order that it does not promise;
     /// with one copy of the read end below the write end and one above, a read end outlives the
     /// write end in either.
-    _read_above: OwnedFd,
+    read_above: OwnedFd,
 }
 
 impl Leash {
@@ -37,8 +37,8 @@ impl Leash {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).or_fail("can't make a pipe")?;
         let above = fcntl(&read, FcntlArg::F_DUPFD_CLOEXEC(write.as_raw_fd() + 1))
             .or_fail("can't duplicate a descriptor")?;
-        let _read_above = sys::adopt(above).or_fail("can't duplicate a descriptor")?;
-        Ok(Leash { _write: write, read, _read_above })
+        let read_above = sys::adopt(above).or_fail("can't duplicate a descriptor")?;
+        Ok(Leash { write, read, read_above })
     }
 
     /// In the monitor: ties process `pid` to it.
@@ -49,8 +49,22 @@ impl Leash {
 
     /// In the child: keeps what it needs to know whether its monitor is still there.
     pub fn into_child(self, signal: Signal) -> Result<OwnedFd> {
-        let Leash { _write, read, _read_above } = self;
-        drop((_write, _read_above));
+        let Leash { write, read, read_above } = self;
+        drop((write, read_above));
+        arm(signal, read.as_fd())?;
+        Ok(read)
+    }
+}
+
+impl Leash {
+    /// In a child that shares this memory with the monitor, whose value this stays: as
+    /// [`Leash::into_child`], and ties the child itself.
+    pub fn for_child(&self, signal: Signal) -> Result<OwnedFd> {
+        let what = "can't take over the leash";
+        let own = |fd: &OwnedFd| sys::adopt(fd.as_raw_fd()).or_fail(what);
+        drop((own(&self.write)?, own(&self.read_above)?));
+        self.tie(std::process::id() as i32, signal)?;
+        let read = own(&self.read)?;
         arm(signal, read.as_fd())?;
         Ok(read)
     }

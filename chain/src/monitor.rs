@@ -66,7 +66,13 @@ pub struct Monitor {
     /// A signal has come that ends a process.
     pub(crate) is_asked_to_end: bool,
     pub(crate) hearing: Hearing,
+    /// When it gives back the memory that its start took; `None` once it has. Most apps that end at
+    /// all end before, and then that is no worth the time.
+    settles: Option<Instant>,
 }
+
+/// When an app is one that stays.
+const SETTLING_TIME: Duration = Duration::from_millis(100);
 
 impl Monitor {
     pub(crate) fn new(
@@ -91,6 +97,7 @@ impl Monitor {
             deadline: None,
             is_asked_to_end: false,
             hearing: Hearing::default(),
+            settles: Some(Instant::now() + SETTLING_TIME),
         })
     }
 
@@ -203,7 +210,7 @@ impl Monitor {
                 source.terminal_changed(self.job.share)?;
             }
         }
-        let until = [deadline, self.deadline].into_iter().flatten().min();
+        let until = [deadline, self.deadline, self.settles].into_iter().flatten().min();
         let timeout = until.map(|until| {
             let left = until.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
@@ -241,6 +248,11 @@ impl Monitor {
                 Some(info) => self.forward(info)?,
                 None => break,
             }
+        }
+        if self.settles.is_some_and(|time| Instant::now() >= time) {
+            self.settles = None;
+            crate::help::forget();
+            sys::give_memory_back();
         }
         if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             self.deadline = None;

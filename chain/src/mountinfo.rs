@@ -1,14 +1,10 @@
 //! /proc/PID/mountinfo, as proc_pid_mountinfo(5) describes it.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-
-use crate::error::{Error, Result, ResultExt};
+use crate::error::{Error, Result};
 use crate::procfs::Procfs;
 
 /// One mount.
@@ -36,11 +32,7 @@ impl Mount {
 /// The mounts that this process's root reaches.
 pub fn read(procfs: &Procfs) -> Result<Vec<Mount>> {
     let path = format!("{}/mountinfo", procfs.own_id()?);
-    let mut text = Vec::new();
-    File::from(procfs.file(&path, OFlags::RDONLY)?)
-        .read_to_end(&mut text)
-        .or_fail_on("can't read", format!("/proc/{path}"))?;
-    parse(&text).ok_or_else(|| {
+    parse(&procfs.read_bytes(&path)?).ok_or_else(|| {
         Error::new("can't read").object(format!("/proc/{path}")).reason("not in the form of Linux")
     })
 }

@@ -305,6 +305,27 @@ impl Next {
         }
     }
 
+    /// Whether the next link is one of ours and is executed from the toolbox that was detached.
+    pub(crate) fn passes_toolbox_on(&self) -> bool {
+        self.has_detached_toolbox() && self.command.first().is_some_and(|word| names::is_ours(word))
+    }
+
+    /// Lets go of the toolbox, where no link to come is executed from it.
+    pub(crate) fn close_toolbox(&mut self) {
+        self.toolbox = Toolbox::BesideThis;
+    }
+
+    /// All descriptors that are the child's and not its monitor's, once the toolbox is closed.
+    /// Standard error stays for messages.
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
+        let own = [
+            self.leash.as_ref().map(AsRawFd::as_raw_fd),
+            self.terminal.as_ref().map(Terminal::number),
+        ];
+        let given = [0, 1].iter().chain(&self.keep).chain(&self.listen).copied();
+        own.into_iter().flatten().chain(given).collect()
+    }
+
     /// In the monitor after the fork: drops what is the child's. Standard error stays for messages.
     pub(crate) fn abandon(self) {
         for fd in [0, 1].iter().chain(&self.keep).chain(&self.listen) {

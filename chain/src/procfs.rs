@@ -1,6 +1,6 @@
 //! The procfs at /proc, opened so that nothing mounted over it, or in its place, is read or written.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -42,11 +42,24 @@ impl Procfs {
 
     /// The whole of a small file.
     pub fn read(&self, path: &str) -> Result<String> {
-        let mut text = String::new();
-        std::fs::File::from(self.file(path, OFlags::RDONLY)?)
-            .read_to_string(&mut text)
-            .or_fail_on("can't read", format!("/proc/{path}"))?;
-        Ok(text)
+        String::from_utf8(self.read_bytes(path)?).map_err(|_| {
+            Error::new("can't read").object(format!("/proc/{path}")).reason("not plain text")
+        })
+    }
+
+    /// As [`Procfs::read`], of a file that has names of others in it.
+    pub fn read_bytes(&self, path: &str) -> Result<Vec<u8>> {
+        let file = self.file(path, OFlags::RDONLY)?;
+        // std::fs::File would ask for the size and the offset, and begin with a few bytes.
+        let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+        loop {
+            let length = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut buffer))
+                .or_fail_on("can't read", format!("/proc/{path}"))?;
+            if length == 0 {
+                return Ok(bytes);
+            }
+            bytes.extend_from_slice(&buffer[..length]);
+        }
     }
 
     /// The parent of process `pid`, 0 if that is in no PID namespace of this procfs; nothing if there

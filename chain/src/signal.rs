@@ -149,6 +149,11 @@ impl SignalSet {
         SignalSet(self.0 & !(1 << (signal.0 - 1)))
     }
 
+    /// Whether `signal` is in it.
+    pub fn has(self, signal: Signal) -> bool {
+        self.0 & 1 << (signal.0 - 1) != 0
+    }
+
     /// Makes this the calling thread's mask and returns the old one.
     pub fn block(self) -> io::Result<SignalSet> {
         sys::set_signal_mask(self.0).map(SignalSet)
@@ -184,6 +189,7 @@ impl Given {
         if self.ignored_child {
             sys::set_ignored(libc::SIGCHLD, true)?;
         }
+        sys::hold_stops()?;
         mask.block().map(drop)
     }
 }

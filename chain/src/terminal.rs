@@ -1,7 +1,7 @@
 //! The controlling terminal of the chain: lent to the app's process group, taken back at the end.
 
 use std::cell::RefCell;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -72,6 +72,13 @@ impl Terminal {
         Ok(None)
     }
 
+    /// Another descriptor of the same terminal.
+    pub(crate) fn try_clone(&self) -> Result<Self> {
+        let what = "can't duplicate the terminal's descriptor";
+        let descriptor = self.descriptor.try_clone().or_fail(what)?;
+        Ok(Terminal { descriptor, modes: self.modes.clone(), cooked: RefCell::new(None), ..*self })
+    }
+
     /// Whether the first link was started in the foreground.
     pub(crate) fn is_lent(&self) -> bool {
         self.foreground
@@ -95,6 +102,11 @@ impl Terminal {
             Ok(()) | Err(Errno::EIO | Errno::ENOTTY) => Ok(()),
             Err(errno) => Err(errno).or_fail("can't take the terminal's foreground"),
         }
+    }
+
+    /// The number of its own copy of the descriptor.
+    pub(crate) fn number(&self) -> RawFd {
+        self.descriptor.as_raw_fd()
     }
 
     /// Has each key go as it is to who reads standard input, if that is this terminal (cfmakeraw(3)).

@@ -260,7 +260,19 @@ pub(crate) fn fail(name: &str, error: &Error) -> ! {
 fn print(name: &str, error: &Error) {
     // In one write(2), so that messages of several processes don't mix; there is nobody to tell
     // if standard error is gone.
-    let _ = std::io::stderr().write_all(format!("{name}: {error}\n").as_bytes());
+    write_message(&format!("{name}: {error}\n"));
+}
+
+/// Not by std's `stderr`: a child that shares this process's memory and is killed while it writes
+/// would leave that locked.
+fn write_message(text: &str) {
+    let mut bytes = text.as_bytes();
+    while !bytes.is_empty() {
+        match rustix::io::retry_on_intr(|| rustix::io::write(rustix::stdio::stderr(), bytes)) {
+            Ok(length) if length > 0 => bytes = &bytes[length..],
+            _ => break,
+        }
+    }
 }
 
 /// Prints what went wrong where the tool goes on all the same.
@@ -270,11 +282,11 @@ pub fn print_warning(error: &Error) {
 
 /// Prints what this process does, where that was asked for.
 pub fn print_note(note: &str) {
-    let _ = std::io::stderr().write_all(format!("{}: {note}\n", own_name()).as_bytes());
+    write_message(&format!("{}: {note}\n", own_name()));
 }
 
 /// The name that this process was started under.
-fn own_name() -> String {
+pub(crate) fn own_name() -> String {
     let word = std::env::args_os().next().unwrap_or_default();
     let path = std::path::PathBuf::from(word);
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use chain::monitor::{Monitor, Source, Target};
 use chain::signal::Signal;
-use chain::{Error, Explanation, Fork, Lead, Next, Result, ResultExt, Role, Status};
+use chain::{Error, Explanation, Fork, Lead, Next, Result, ResultExt, Status};
 
 pub use arguments::MiniInit;
 use arguments::Wait;
@@ -65,25 +65,20 @@ impl chain::Tool for MiniInit {
             // By /proc/1/fd the app would come to the caller's terminal.
             nix::sys::prctl::set_dumpable(false).or_fail("can't become not dumpable")?;
         }
-        match next.fork(&Fork::default(), |_| Ok(()))? {
-            Role::Child(mut next) => {
-                drop((report, guard));
-                next.lead(lead)?;
-                if let Some(relay) = relay {
-                    next.move_to(relay.into_peer())?;
-                }
-                self.environment.change_directory()?;
-                next.exec()
+        let mut monitor = next.spawn(&Fork::default(), |mut next| {
+            next.lead(lead)?;
+            if let Some(relay) = &relay {
+                next.move_to(relay.peer()?)?;
             }
-            Role::Monitor(mut monitor) => {
-                let watched = self.watch(&mut monitor, lead, report, relay, guard);
-                if watched.is_err() && (is_init || self.subreaper) {
-                    monitor.forward_to(self.rest());
-                    monitor.kill_all(&mut [])?;
-                }
-                monitor.finish(watched?)
-            }
+            self.environment.change_directory()?;
+            next.exec()
+        })?;
+        let watched = self.watch(&mut monitor, lead, report, relay, guard);
+        if watched.is_err() && (is_init || self.subreaper) {
+            monitor.forward_to(self.rest());
+            monitor.kill_all(&mut [])?;
         }
+        monitor.finish(watched?)
     }
 }
 

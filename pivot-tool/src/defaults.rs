@@ -1,6 +1,6 @@
 //! The file systems that a program expects of Linux, as harmless as they can be.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use chain::procfs::Procfs;
@@ -269,7 +269,7 @@ fn unless_of_others(made: Result<Mount>, procfs: &Procfs, kind: &str) -> Result<
 
 /// Mounts at a new place `name` in `folder`.
 fn attach_in(folder: &Mount, mount: &Mount, name: &str, kind: Kind) -> Result<()> {
-    let here: OwnedFd = folder.as_fd().try_clone_to_owned().or_fail("can't duplicate")?;
-    let place = place::make(here, &[name.into()], kind).or_fail_on("can't make in /dev", name)?;
+    let place =
+        place::make(folder.as_fd(), &[name.into()], kind).or_fail_on("can't make in /dev", name)?;
     mount.attach(place).map_err(|errno| attach_failed("can't mount in /dev", name, errno))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use chain::mountinfo;
 use chain::procfs::Procfs;
 use chain::{Errno, Error, Result, ResultExt, toolbox};
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, statfs};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{chroot, fchdir, getcwd, pivot_root};
 
@@ -60,7 +60,15 @@ pub fn check_rootfs(expected: bool, procfs: &Procfs) -> Result<()> {
     }
 }
 
+/// linux/magic.h; the initramfs is one of the two.
+const RAMFS_MAGIC: u64 = 0x8584_58f6;
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+
 fn is_on_initramfs(procfs: &Procfs) -> Result<bool> {
+    let magic = statfs("/").or_fail_on("can't examine", "/")?.f_type as u64;
+    if ![RAMFS_MAGIC, TMPFS_MAGIC].contains(&magic) {
+        return Ok(false);
+    }
     let mounts = mountinfo::read(procfs)?;
     Ok(mounts.iter().any(|mount| mount.point == Path::new("/") && mount.kind == "rootfs"))
 }

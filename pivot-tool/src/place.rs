@@ -108,17 +108,19 @@ fn names_of(path: &Path) -> Vec<OsString> {
 }
 
 /// Makes `names`, one below the other, in `folder`: folders, the last one being of `kind`.
-pub fn make(folder: OwnedFd, names: &[OsString], kind: Kind) -> rustix::io::Result<OwnedFd> {
-    let mut place = folder;
-    for (index, name) in names.iter().enumerate() {
-        let last = index + 1 == names.len();
-        place = if last && kind == Kind::File {
-            make_file(place.as_fd(), name)?
-        } else {
-            make_folder(place.as_fd(), name, Mode::from_raw_mode(0o755))?
-        };
+pub fn make(folder: BorrowedFd<'_>, names: &[OsString], kind: Kind) -> rustix::io::Result<OwnedFd> {
+    let (last, above) = names.split_last().ok_or(rustix::io::Errno::EXIST)?;
+    let mut made: Option<OwnedFd> = None;
+    let folder_mode = Mode::from_raw_mode(0o755);
+    for name in above {
+        let here = made.as_ref().map_or(folder, AsFd::as_fd);
+        made = Some(make_folder(here, name, folder_mode)?);
     }
-    Ok(place)
+    let here = made.as_ref().map_or(folder, AsFd::as_fd);
+    match kind {
+        Kind::File => make_file(here, last),
+        Kind::Folder => make_folder(here, last, folder_mode),
+    }
 }
 
 /// Makes a folder that is not there yet.
@@ -137,8 +139,7 @@ pub fn make_folder(
 /// Makes an empty file that is not there yet.
 pub fn make_file(folder: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    openat(folder, name, flags, Mode::from_raw_mode(0o644))?;
-    open_plain(folder, Path::new(name), OFlags::PATH)
+    openat(folder, name, flags, Mode::from_raw_mode(0o644))
 }
 
 /// Whether it is a folder.

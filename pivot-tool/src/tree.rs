@@ -85,7 +85,7 @@ impl Tree {
             };
             let mount = mount::mount_id(&ancestor)?;
             if self.own.contains(&mount) || cfg!(feature = "weakened") {
-                return place::make(ancestor, &names, kind).map_err(failed);
+                return place::make(ancestor.as_fd(), &names, kind).map_err(failed);
             }
             if self.bound.contains(&mount) {
                 return Err(Error::new(what)

@@ -134,25 +134,30 @@ impl chain::Tool for NsUnshare {
         pins.iter().try_for_each(Pin::enter)?;
         pins.iter().filter(|pin| pin.is_there()).for_each(|pin| kinds.remove(pin.kind()));
         let maps = kinds.has(Kind::User).then(|| self.maps.resolve(&procfs)).transpose()?;
-        let next = if kinds.has(Kind::Pid) {
-            let how = Fork {
-                namespaces: kinds.flags(),
-                death_signal: self.kill_signal,
-                ..Fork::default()
-            };
+        let enter_own = |next| self.furnish(&kinds, maps.as_ref(), next)?.exec();
+        if !kinds.has(Kind::Pid) {
+            enter(&kinds, maps.as_ref(), &pins, &procfs)?;
+            return enter_own(next);
+        }
+        let how =
+            Fork { namespaces: kinds.flags(), death_signal: self.kill_signal, ..Fork::default() };
+        let explain = |error| kinds.explain(error);
+        if need_outsider(maps.as_ref(), &pins) {
             let from_outside = |pid: i32| {
                 maps.as_ref().map_or(Ok(()), |maps| write_maps_of(maps, &procfs, pid))?;
                 pins.iter().try_for_each(|pin| pin.hold(&procfs, &pid.to_string()))
             };
-            match next.fork(&how, from_outside).map_err(|error| kinds.explain(error))? {
-                Role::Child(next) => next,
-                Role::Monitor(monitor) => return self.watch(monitor),
-            }
-        } else {
-            enter(&kinds, maps.as_ref(), &pins, &procfs)?;
-            next
+            return match next.fork(&how, from_outside).map_err(explain)? {
+                Role::Child(next) => enter_own(next),
+                Role::Monitor(monitor) => self.watch(monitor),
+            };
+        }
+        let child = |next| {
+            let write = |maps: &Maps| maps.write(&procfs, &procfs.own_id()?);
+            maps.as_ref().map_or(Ok(()), write)?;
+            enter_own(next)
         };
-        self.furnish(&kinds, maps.as_ref(), next)?.exec()
+        self.watch(next.spawn(&how, child).map_err(explain)?)
     }
 }
 
@@ -296,6 +301,11 @@ fn write_maps_of(maps: &Maps, procfs: &Procfs, pid: i32) -> Result<()> {
     maps.write(procfs, &pid.to_string())
 }
 
+/// Whether it takes a process that stays outside.
+fn need_outsider(maps: Option<&Maps>, pins: &[Pin]) -> bool {
+    pins.iter().any(|pin| !pin.is_there()) || maps.is_some_and(Maps::need_outsider)
+}
+
 /// Enters the namespaces without a fork.
 fn enter(kinds: &Kinds, maps: Option<&Maps>, pins: &[Pin], procfs: &Procfs) -> Result<()> {
     let unshare = || {
@@ -303,9 +313,8 @@ fn enter(kinds: &Kinds, maps: Option<&Maps>, pins: &[Pin], procfs: &Procfs) -> R
         unshare(flags).or_fail("can't create namespaces").map_err(|error| kinds.explain(error))
     };
     let own = procfs.own_id()?;
-    let is_pinned = pins.iter().any(|pin| !pin.is_there());
     let write_maps = || maps.map_or(Ok(()), |maps| maps.write(procfs, &own));
-    if is_pinned || maps.is_some_and(Maps::need_outsider) {
+    if need_outsider(maps, pins) {
         outsider::run(unshare, || {
             write_maps()?;
             pins.iter().try_for_each(|pin| pin.hold(procfs, &own))

@@ -11,7 +11,7 @@ mod way;
 use std::convert::Infallible;
 use std::os::fd::AsFd;
 
-use chain::{Explanation, Fork, LinkArgs, Next, PathForm, Result, Role, Tool};
+use chain::{Explanation, Fork, LinkArgs, Next, PathForm, Result, Tool};
 
 pub use self::args::{CgEnter, parse_parent};
 use self::cell::Cell;
@@ -47,7 +47,7 @@ impl Tool for CgEnter {
             Some(name) => Cell::named(name, &places, self.share)?,
             None => {
                 // What others leave behind is no reason to fail here.
-                let _ = prune::prune(&hierarchies, parent);
+                let _ = prune::prune_some(&hierarchies, &places[0].parent, parent);
                 Cell::unnamed(&places)?
             }
         };
@@ -73,23 +73,20 @@ impl Tool for CgEnter {
 /// stops where it enters, so that comes last then.
 fn supervise(mut cell: Cell<'_>, end: &End, frozen: bool, next: Next) -> Result<Infallible> {
     let birthplace = cell.unified().filter(|_| !frozen);
+    let how = Fork { cgroup: birthplace.map(AsFd::as_fd), may_stop: frozen, ..Fork::default() };
     let is_born_inside = birthplace.is_some();
-    let fork = Fork { cgroup: birthplace.map(AsFd::as_fd), ..Fork::default() };
-    let role = next.fork(&fork, |_| Ok(())).map_err(explain_entry)?;
+    let child = |next: Next| {
+        match is_born_inside {
+            true => cell.legacy().try_for_each(Group::enter)?,
+            false => cell.enter()?,
+        }
+        next.exec()
+    };
+    let monitor = next.spawn(&how, child).map_err(explain_entry)?;
     cell.keep();
-    match role {
-        Role::Child(next) if is_born_inside => {
-            cell.legacy().try_for_each(Group::enter)?;
-            next.exec()
-        }
-        Role::Child(next) => {
-            cell.enter()?;
-            next.exec()
-        }
-        Role::Monitor(monitor) => monitor.run(|status| {
-            let reported = end.report(&cell, status);
-            cell.remove()?;
-            reported
-        }),
-    }
+    monitor.run(|status| {
+        let reported = end.report(&cell, status);
+        cell.remove()?;
+        reported
+    })
 }

@@ -8,6 +8,7 @@ mod mount;
 mod process;
 mod signal;
 mod socket;
+mod spawn;
 mod start;
 mod trace;
 
@@ -19,6 +20,7 @@ pub use mount::*;
 pub use process::*;
 pub use signal::*;
 pub use socket::*;
+pub use spawn::*;
 pub use start::*;
 pub use trace::*;
 

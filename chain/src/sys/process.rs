@@ -6,6 +6,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::checked;
 
+/// linux/sched.h; libc's constant is too narrow for it.
+pub(super) const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Which process this is after [`fork`].
 #[derive(Debug)]
 pub enum Forked {
@@ -24,8 +27,6 @@ pub enum Forked {
 /// its first instruction on. clone(2) suffices unless a cgroup or CLONE_NEWTIME asks for clone3
 /// (Linux 5.7), which seccomp profiles of container engines refuse.
 pub fn fork(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
-    /// linux/sched.h; libc's constant is too narrow for it.
-    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
     let mut pidfd: RawFd = -1;
     let flags = flags | libc::CLONE_PIDFD as u64;
     let pid = if cgroup.is_some() || flags & libc::CLONE_NEWTIME as u64 != 0 {

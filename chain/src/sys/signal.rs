@@ -60,6 +60,15 @@ fn mask_call(new: Option<&u64>) -> io::Result<u64> {
     Ok(old)
 }
 
+/// The signals that are pending for this thread or process, bit n-1 being signal n
+/// (rt_sigpending(2)).
+pub(super) fn pending_signals() -> io::Result<u64> {
+    let mut pending = 0_u64;
+    // SAFETY: `pending` has the eight bytes that the last argument names.
+    checked(unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut pending, size_of::<u64>()) })?;
+    Ok(pending)
+}
+
 /// A descriptor that reads as the blocked signals in `mask` arrive (signalfd(2)); close-on-exec,
 /// non-blocking.
 pub fn signalfd(mask: u64) -> io::Result<OwnedFd> {

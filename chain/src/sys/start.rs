@@ -7,7 +7,7 @@ use super::arena::Arena;
 use super::signal::is_ignored;
 
 #[global_allocator]
-static ARENA: Arena = Arena::new();
+pub(super) static ARENA: Arena = Arena::new();
 
 /// What the process was given before Rust's runtime changed it: the runtime ignores SIGPIPE and
 /// opens /dev/null on a closed 0, 1 or 2.
@@ -26,6 +26,7 @@ const IGNORED_PIPE: u8 = 8;
 const IGNORED_CHILD: u8 = 16;
 
 extern "C" fn record_start() {
+    ARENA.populate();
     let mut found = 0;
     for fd in 0..3 {
         // SAFETY: F_GETFD takes no pointer and changes nothing.
@@ -47,6 +48,25 @@ extern "C" fn record_start() {
 #[used]
 #[unsafe(link_section = ".init_array")]
 static RECORD_START: extern "C" fn() = record_start;
+
+/// Keeps what is allocated from here on apart from what was before, of which most will be given back.
+pub fn begin_allocating_anew() {
+    ARENA.begin_anew();
+}
+
+/// Gives back the memory that this process needed at its start: what has been freed, and the stack
+/// below the caller.
+pub fn give_memory_back() {
+    /// More than any start needs, and less than the gap that the kernel keeps below a stack.
+    const STACK: usize = 256 * 1024;
+    /// What the functions called here need.
+    const KEPT: usize = 4 * 1024;
+    ARENA.give_back();
+    let end = (super::spawn::stack_pointer() - KEPT) & !4095;
+    // SAFETY: nothing that is in use lies below the stack pointer, but for KEPT bytes. Addresses
+    // where nothing is mapped are passed over.
+    unsafe { libc::madvise((end - STACK) as *mut libc::c_void, STACK, libc::MADV_DONTNEED) };
+}
 
 /// What was recorded before `main`.
 pub fn at_start() -> AtStart {

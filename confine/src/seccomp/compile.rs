@@ -66,11 +66,14 @@ fn search(ranges: &[Range<'_>]) -> Vec<Instruction> {
         block.extend(ranges.iter().map(|range| bpf::end(range.otherwise.value())));
         return block;
     }
-    let left = search(below);
-    // A test can skip 255 instructions, `skip` any number.
-    let mut block = vec![bpf::test(Test::Ge, above[0].first, 0, 1), bpf::skip(left.len())];
+    let (left, right) = (search(below), search(above));
+    let mut block = match u8::try_from(left.len()) {
+        Ok(length) => vec![bpf::test(Test::Ge, above[0].first, length, 0)],
+        // A test can skip 255 instructions, `skip` any number.
+        Err(_) => vec![bpf::test(Test::Ge, above[0].first, 0, 1), bpf::skip(left.len())],
+    };
     block.extend(left);
-    block.extend(search(above));
+    block.extend(right);
     block
 }
 

@@ -109,6 +109,11 @@ const NEW_FAMILY: u64 = 46;
 /// Linux, 32 bits (LINUX32), new or not (UNAME26), and the question what it is.
 const PERSONALITIES: [u64; 5] = [0, 0x8, 0x2_0000, 0x2_0008, LOW_HALF];
 
+/// Whether the profile is the same for the capabilities `left` as for none.
+pub fn opens_nothing(left: CapabilitySet) -> bool {
+    !BY_CAPABILITY.iter().any(|(capability, _)| left.contains(*capability))
+}
+
 /// The profile for a process that keeps the capabilities `left`.
 pub fn policy(left: CapabilitySet) -> Policy {
     let mut policy = Policy {

@@ -34,7 +34,7 @@ pub fn name_of(number: u32) -> Option<&'static str> {
     ROWS.iter().find(|row| row.1 == Syscall::Number(number)).map(|row| row.0)
 }
 
-const fn count_lines(text: &[u8]) -> usize {
+pub(super) const fn count_lines(text: &[u8]) -> usize {
     let (mut count, mut at) = (0, 0);
     while at < text.len() {
         count += (text[at] == b'\n') as usize;
@@ -64,7 +64,7 @@ const fn parse(text: &'static [u8]) -> [(&'static str, Syscall); COUNT] {
 }
 
 /// What stands before the first `mark`, and what after it.
-const fn cut(text: &'static [u8], mark: u8) -> (&'static [u8], &'static [u8]) {
+pub(super) const fn cut(text: &'static [u8], mark: u8) -> (&'static [u8], &'static [u8]) {
     let mut at = 0;
     while at < text.len() && text[at] != mark {
         at += 1;
@@ -74,16 +74,18 @@ const fn cut(text: &'static [u8], mark: u8) -> (&'static [u8], &'static [u8]) {
 }
 
 const fn number(digits: &[u8]) -> Syscall {
-    if matches!(digits, b"-") {
-        return Syscall::NotHere;
-    }
+    if matches!(digits, b"-") { Syscall::NotHere } else { Syscall::Number(decimal(digits)) }
+}
+
+/// The value of a decimal number.
+pub(super) const fn decimal(digits: &[u8]) -> u32 {
     let (mut number, mut at) = (0, 0);
     while at < digits.len() {
         assert!(digits[at].is_ascii_digit(), "a number is digits");
         number = number * 10 + (digits[at] - b'0') as u32;
         at += 1;
     }
-    Syscall::Number(number)
+    number
 }
 
 #[cfg(test)]

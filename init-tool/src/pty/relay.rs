@@ -87,9 +87,9 @@ impl Relay {
         Ok(Relay { input, output, peer })
     }
 
-    /// The app's end, in its process.
-    pub(crate) fn into_peer(self) -> OwnedFd {
-        self.peer
+    /// The app's end.
+    pub(crate) fn peer(&self) -> Result<OwnedFd> {
+        self.peer.try_clone().or_fail("can't duplicate a descriptor")
     }
 
     pub(crate) fn sources(&mut self) -> [&mut dyn Source; 2] {

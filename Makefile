@@ -4,8 +4,8 @@ CARGO ?= cargo
 # Where cargo puts what it builds for this machine (.cargo/config.toml names the target).
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 RELEASE := target/$(TARGET)/release
-# What the machine with the second kernel is for: cgroups. Other files run there too, but some of
-# their tests want programs that busybox doesn't have.
+# What the machines with the second kernel are for: cgroups. Others run there too (make test-vm
+# TESTS="chains fs_pivot"), but slowly, and a few want a whole system below them.
 TESTS ?= cg_enter cg_felt cg_leftovers cg_limits cg_shared cg_signal cg_stat cg_swap
 
 # Where `make install` puts things; DESTDIR stands before all of it.
@@ -19,13 +19,13 @@ TOOLS := cg-enter cg-signal cg-stat chain-doctor fs-pivot listen-fds mini-init n
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
 
-.PHONY: help build demo man install deb test test-vm lint
+.PHONY: help build demo man install test test-vm lint
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 build: ## build the tools, statically linked, into target/
-	$(CARGO) build --release
+	$(CARGO) build --release --workspace --exclude catena-tests --exclude catena-benches
 
 demo: build ## run a container on a throw-away copy of this machine's own system
 	@examples/demo $(RELEASE)
@@ -45,18 +45,6 @@ install: man ## install tools, manual pages and completions below PREFIX
 	install -d $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 644 $(DIST)/completions/zsh/* $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 	install -m 644 $(DIST)/completions/fish/* $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
-
-# The architecture as Debian names it: what the tools are built for is what this machine is.
-deb: export CATENA_VERSION = $(VERSION)$(if $(COMMIT), ($(COMMIT)))
-deb: ## make a Debian package in dist/
-	rm -rf $(DIST)/deb
-	$(MAKE) install PREFIX=/usr DESTDIR=$(DIST)/deb
-	install -d $(DIST)/deb/DEBIAN $(DIST)/deb/usr/share/doc/catena
-	install -m 644 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(DIST)/deb/usr/share/doc/catena
-	cp -r examples $(DIST)/deb/usr/share/doc/catena/examples
-	sed -e 's/@VERSION@/$(VERSION)/' -e "s/@ARCHITECTURE@/$$(dpkg --print-architecture)/" \
-		docs/debian-control >$(DIST)/deb/DEBIAN/control
-	dpkg-deb $(DEBFLAGS) --root-owner-group --build $(DIST)/deb $(DIST)
 
 test: ## run the tests; what they miss on this machine is named, and skipped
 	@tests/needs

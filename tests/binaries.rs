@@ -37,7 +37,7 @@ const PT_INTERP: u32 = 3;
 
 /// A loader named by the binary would be the image's, run with the chain's privileges.
 #[test]
-fn no_tool_names_a_loader() {
+fn f1_no_tool_names_a_loader() {
     for tool in toolbox::TOOLS {
         assert!(!program_headers(&toolbox::tool(tool)).contains(&PT_INTERP), "{tool}");
     }

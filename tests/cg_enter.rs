@@ -20,7 +20,7 @@ each_user![if Cell::can_be_made;
     a_kernel_file_can_be_set,
     memory_beyond_the_limit_kills,
     forks_beyond_the_limit_fail,
-    a_name_is_no_path,
+    f11_a_name_is_no_path,
     a_parent_can_be_named,
     where_the_user_may_not_it_fails,
 ];
@@ -209,7 +209,7 @@ fn forks_beyond_the_limit_fail(user: User) {
     fork("cg-enter --pids-max 8 -- {probe}").expect(0, "7 EAGAIN\n", reason);
 }
 
-fn a_name_is_no_path(user: User) {
+fn f11_a_name_is_no_path(user: User) {
     let long = "x".repeat(256);
     for name in ["", ".", "..", "../web", "web/..", "/web", "a\nb", "cgroup.procs", &long] {
         let cell = Cell::shared(user);

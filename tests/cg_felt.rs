@@ -6,6 +6,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use catena_tests::scratch::give;
 use catena_tests::{Cell, Chain, Scratch, User, any, each_user, here_or_elsewhere, like, need};
@@ -36,14 +38,6 @@ fn the_test_machine_has_every_controller(user: User) {
     }
 }
 
-/// The number that the probe says at the end of this chain.
-#[track_caller]
-fn measured(user: User, line: &str) -> u64 {
-    let outcome = Chain::new(user, line).run();
-    outcome.expect(0, like("*\n"), "");
-    outcome.stdout.trim().parse().expect("a number")
-}
-
 /// What two probes could do at the same time on one CPU, each below its own cg-enter: milliseconds
 /// of CPU time, or blocks read from a disk.
 #[track_caller]
@@ -58,7 +52,8 @@ fn side_by_side(user: User, cell: &Rc<Cell>, options: [&str; 2], disk: &str) -> 
     };
     let script = format!("{} {} wait", one("first", options[0]), one("second", options[1]));
     let chain = Chain::new(user, "taskset -c 0 sh -c").arg(script).arg("{probe}").in_cell(cell);
-    let outcome = chain.run();
+    // With little of an emulated CPU it takes long to get to the work.
+    let outcome = chain.deadline(Duration::from_secs(60)).run();
     outcome.expect(0, like("*\n*\n"), "");
     ["first ", "second "].map(|place| {
         let said = outcome.stdout.lines().find_map(|line| line.strip_prefix(place));
@@ -66,12 +61,23 @@ fn side_by_side(user: User, cell: &Rc<Cell>, options: [&str; 2], disk: &str) -> 
     })
 }
 
+/// Computes for a while in the cgroup `name` with these options; gives a count of its cpu.stat.
+#[track_caller]
+fn count_after(user: User, cell: &Rc<Cell>, name: &str, options: &str, count: &str) -> u64 {
+    let line = format!("cg-enter --name {name} {options} -- sh -c");
+    let chain = Chain::new(user, &line).arg("sleep 0.3; \"$0\" spin 150").arg("{probe}");
+    chain.in_cell(cell).deadline(Duration::from_secs(60)).run().expect(0, any(), "");
+    let stat = cell.limit("cpu", name, "cpu.stat", "cpu.stat");
+    let found = stat.lines().find_map(|line| line.strip_prefix(count));
+    found.expect("a line").trim().parse().expect("a number")
+}
+
 fn cpu_time_is_limited(user: User) {
-    need!(Cell::with(user, "cpu"));
-    let limited = measured(user, "cg-enter --cpu-max 0.05 -- {probe} spin 1000");
-    let free = measured(user, "{probe} spin 1000");
-    // Others may leave little of a CPU to either.
-    assert!(limited * 2 < free, "{limited}% with the limit, {free}% without");
+    let cell = Rc::new(need!(Cell::with(user, "cpu")));
+    let stops = |name: &str, limit: &str| count_after(user, &cell, name, limit, "nr_throttled ");
+    assert!((0..4).all(|_| stops("without", "--cpu-max max") == 0));
+    // On a busy machine it may not get as much as that.
+    assert!((0..40).any(|_| stops("with", "--cpu-max 0.1") > 0));
 }
 
 fn cpu_time_is_shared_by_weight(user: User) {
@@ -91,17 +97,13 @@ fn the_idle_give_way(user: User) {
 
 fn unused_cpu_time_is_saved_up(user: User) {
     let cell = Rc::new(need!(Cell::with(user, "cpu")));
-    let bursts = |name: &str, burst: &str| -> u64 {
-        let line = format!("cg-enter --name {name} --cpu-max 20000/100000 {burst} -- sh -c");
-        let script = "for i in 1 2 3 4; do sleep 0.3; \"$0\" spin 150; done";
-        let chain = Chain::new(user, &line).arg(script).arg("{probe}").in_cell(&cell);
-        chain.run().expect(0, any(), "");
-        let stat = cell.limit("cpu", name, "cpu.stat", "cpu.stat");
-        let count = stat.lines().find_map(|line| line.strip_prefix("nr_bursts "));
-        count.expect("nr_bursts").parse().expect("a number")
+    let bursts = |name: &str, burst: &str| {
+        let options = format!("--cpu-max 20000/100000 {burst}");
+        count_after(user, &cell, name, &options, "nr_bursts ")
     };
-    assert_eq!(bursts("without", ""), 0);
-    assert!(bursts("with", "--cpu-max-burst 20000") > 0);
+    assert!((0..4).all(|_| bursts("without", "") == 0));
+    // On a busy machine it may come to its CPU too late to use more than its share of a period.
+    assert!((0..40).any(|_| bursts("with", "--cpu-max-burst 20000") > 0));
 }
 
 fn cpus_are_pinned(user: User) {
@@ -125,13 +127,20 @@ fn disk(user: User) -> Result<&'static str, String> {
     disks.into_iter().find(is_readable).ok_or_else(|| "no disk that can be read".to_owned())
 }
 
+/// Where on the disk nothing has been read yet, in MiB: what is in memory already is charged to
+/// whoever read it first.
+fn fresh_part() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(256, Ordering::Relaxed)
+}
+
 fn memory_beyond_the_high_mark_is_taken_back(user: User) {
     let cell = Rc::new(here_or_elsewhere!(Cell::with_v2(user, "memory")));
     let disk = here_or_elsewhere!(disk(user));
     let times = |mark: &str| -> u64 {
         let line = format!("cg-enter --name at{mark} --memory-high {mark} -- dd if={disk}");
-        let read = ["of=/dev/null", "bs=1M", "count=48"];
-        Chain::new(user, &line).args(read).in_cell(&cell).run().expect(0, "", any());
+        let line = format!("{line} of=/dev/null bs=1M count=48 skip={}", fresh_part());
+        Chain::new(user, &line).in_cell(&cell).run().expect(0, "", any());
         let events = cell.limit("memory", &format!("at{mark}"), "memory.events", "");
         let count = events.lines().find_map(|line| line.strip_prefix("high "));
         count.expect("high").parse().expect("a number")
@@ -143,23 +152,23 @@ fn memory_beyond_the_high_mark_is_taken_back(user: User) {
 fn memory_is_protected_from_neighbours(user: User) {
     here_or_elsewhere!(Cell::with_v2(user, "memory"));
     let disk = here_or_elsewhere!(disk(user));
-    // What one has read from the disk stays in memory, charged to it (as long as anybody has the
-    // disk open), until another one, below the same limit, reads more than fits beside it.
+    // What one has read from the disk stays in memory, charged to it, until another one, below the
+    // same limit, reads more than fits beside it. When nobody has the disk open any more, all goes.
+    let _open = std::fs::File::open(disk).expect("open a disk");
     let kept = |option: &str| -> u64 {
         let cell = Rc::new(Cell::with(user, "memory").expect("asked before"));
         let read = |name: &str, what: &str| {
-            format!("cg-enter --name {name} -- dd if={disk} of=/dev/null bs=1M {what} 2>/dev/null")
+            let part = fresh_part();
+            let how = format!("if={disk} of=/dev/null bs=1M skip={part} {what}");
+            format!("cg-enter --name {name} -- dd {how} 2>/dev/null")
         };
         let script = [
             read(&format!("kept {option}"), "count=32"),
-            read("other --memory-min 0", "count=160 skip=64"),
+            read("other --memory-min 0", "count=160"),
         ];
         let chain = Chain::new(user, "cg-enter --name team --memory-max 64M -- sh -c");
-        chain
-            .arg(format!("exec 3<{disk}; {}", script.join(" && ")))
-            .in_cell(&cell)
-            .run()
-            .expect(0, "", "");
+        let chain = chain.arg(script.join(" && ")).in_cell(&cell);
+        chain.deadline(Duration::from_secs(120)).run().expect(0, "", "");
         cell.limit("memory", "team/kept", "memory.current", "").parse().expect("a number")
     };
     let without = kept("--memory-min 0");

@@ -176,7 +176,8 @@ fn the_end_is_reported(user: User) {
     let end = report("--memory-max 32M", "{probe} eat 100000000");
     assert_eq!((&end["signal"], &end["oom_kill"]), (&"KILL".into(), &1.into()));
     assert_eq!(end["memory_max"], 32 << 20);
-    let end = report("--pids-max 4", "{probe} fork 9");
+    // Version 1 counts CPU time where a limit uses that hierarchy.
+    let end = report("--pids-max 4 --cpu-max max", "{probe} fork 9");
     assert_eq!((&end["exit"], &end["pids_refused"]), (&0.into(), &1.into()));
     assert!(end["cpu_usec"].as_u64().is_some_and(|time| time > 0), "{end}");
     let line = "cg-enter --status-fd 2 -- {probe} exit 3";

@@ -29,8 +29,8 @@ each_user![
     ip_netns_before,
     a_tool_is_found_without_path,
     a_tool_by_its_path,
-    knobs_of_the_host_are_out_of_reach,
-    the_tools_cannot_be_overwritten,
+    f9_knobs_of_the_host_are_out_of_reach,
+    f3_the_tools_cannot_be_overwritten,
     a_container_in_a_container,
     two_containers_at_once,
 ];
@@ -290,7 +290,7 @@ fn a_tool_by_its_path(user: User) {
     Chain::new(user, &line).directory(toolbox::folder()).run().expect(3, "", "");
 }
 
-fn knobs_of_the_host_are_out_of_reach(user: User) {
+fn f9_knobs_of_the_host_are_out_of_reach(user: User) {
     let root = rootfs(user);
     let knobs = [
         "/proc/sys/kernel/core_pattern",
@@ -312,7 +312,7 @@ fn knobs_of_the_host_are_out_of_reach(user: User) {
     }
 }
 
-fn the_tools_cannot_be_overwritten(user: User) {
+fn f3_the_tools_cannot_be_overwritten(user: User) {
     let root = rootfs(user);
     let before = fs::read(toolbox::tool("mini-init")).expect("read");
     // The first process's program is the tool; its folder is shown on a mount of its own.

@@ -9,14 +9,14 @@ use catena_tests::terminal::Terminal;
 use catena_tests::{Chain, Rootfs, Scratch, User, any, each_user, like, need, toolbox};
 
 each_user![if can_pivot;
-    cve_2016_9962_who_joins_is_not_looked_into,
+    f2_cve_2016_9962_who_joins_is_not_looked_into,
     h2_cve_2017_5226_nothing_is_typed_at_the_terminal,
-    cve_2019_5736_no_tool_is_overwritten,
-    cve_2022_0492_no_release_agent_is_set,
-    cve_2024_21626_no_descriptor_leads_to_the_host,
-    cve_2025_31133_the_image_does_not_choose_what_masks,
-    cve_2025_52565_the_image_does_not_choose_the_console,
-    cve_2025_52881_writes_to_proc_are_not_led_elsewhere,
+    f3_cve_2019_5736_no_tool_is_overwritten,
+    f9_cve_2022_0492_no_release_agent_is_set,
+    f4_cve_2024_21626_no_descriptor_leads_to_the_host,
+    f7_cve_2025_31133_the_image_does_not_choose_what_masks,
+    f7_cve_2025_52565_the_image_does_not_choose_the_console,
+    f6_cve_2025_52881_writes_to_proc_are_not_led_elsewhere,
 ];
 
 const SECRET: &str = "a file of the host\n";
@@ -26,7 +26,7 @@ fn shells(user: User, root: &Rootfs, script: &str) -> impl Iterator<Item = Chain
     containers(user, root).map(move |chain| chain.args(["sh", "-c", script]))
 }
 
-fn cve_2016_9962_who_joins_is_not_looked_into(user: User) {
+fn f2_cve_2016_9962_who_joins_is_not_looked_into(user: User) {
     let (root, host) = (rootfs(user), Scratch::new(user));
     host.file("secret", SECRET);
     // Who joins has a folder of the host open, and is in it.
@@ -75,7 +75,7 @@ fn h2_cve_2017_5226_nothing_is_typed_at_the_terminal(user: User) {
     }
 }
 
-fn cve_2019_5736_no_tool_is_overwritten(user: User) {
+fn f3_cve_2019_5736_no_tool_is_overwritten(user: User) {
     let (root, scratch) = (rootfs(user), Scratch::new(user));
     let tool = toolbox::tool("mini-init");
     let before = fs::read(&tool).expect("read");
@@ -101,7 +101,7 @@ fn cve_2019_5736_no_tool_is_overwritten(user: User) {
     outcome.expect(0, "overwritten\n", "");
 }
 
-fn cve_2022_0492_no_release_agent_is_set(user: User) {
+fn f9_cve_2022_0492_no_release_agent_is_set(user: User) {
     let root = rootfs(user);
     // A hierarchy of the attacker's own, with nothing of the host in it.
     let name = format!("catena-test-{}-{}", std::process::id(), user.uid());
@@ -123,7 +123,7 @@ fn cve_2022_0492_no_release_agent_is_set(user: User) {
     }
 }
 
-fn cve_2024_21626_no_descriptor_leads_to_the_host(user: User) {
+fn f4_cve_2024_21626_no_descriptor_leads_to_the_host(user: User) {
     let (root, host) = (rootfs(user), Scratch::new(user));
     host.file("secret", SECRET);
     let attack = "n=0; while [ $n -lt 64 ]; do cat /proc/self/fd/$n/secret \
@@ -156,7 +156,7 @@ fn lands_outside(user: User, place: &str, target: &str) {
     Chain::new(user, "unshare -r -m sh -c").arg(script).run().expect(0, "", "");
 }
 
-fn cve_2025_31133_the_image_does_not_choose_what_masks(user: User) {
+fn f7_cve_2025_31133_the_image_does_not_choose_what_masks(user: User) {
     let (root, host) = (rootfs(user), Scratch::new(user));
     let target = host.file("target", SECRET);
     let look = "stat -c '%F %t:%T' /dev/null /proc/kallsyms /proc/interrupts; cat /proc/kallsyms /proc/interrupts; \
@@ -177,7 +177,7 @@ fn cve_2025_31133_the_image_does_not_choose_what_masks(user: User) {
     lands_outside(user, &null.display().to_string(), &target.display().to_string());
 }
 
-fn cve_2025_52565_the_image_does_not_choose_the_console(user: User) {
+fn f7_cve_2025_52565_the_image_does_not_choose_the_console(user: User) {
     need!(Terminal::new());
     let (root, host) = (rootfs(user), Scratch::new(user));
     let target = host.file("target", SECRET);
@@ -198,7 +198,7 @@ fn cve_2025_52565_the_image_does_not_choose_the_console(user: User) {
     lands_outside(user, &console, &target.display().to_string());
 }
 
-fn cve_2025_52881_writes_to_proc_are_not_led_elsewhere(user: User) {
+fn f6_cve_2025_52881_writes_to_proc_are_not_led_elsewhere(user: User) {
     let host = Scratch::new(user);
     let target = host.file("target", "0\n");
     fs::set_permissions(&target, PermissionsExt::from_mode(0o666)).expect("chmod");

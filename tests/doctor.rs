@@ -8,6 +8,8 @@ each_user![
     a_check_says_what_its_chain_does,
     the_status_is_that_of_the_main_job,
     a_failure_names_the_knob,
+    what_is_found_is_there,
+    a_forbidden_pidfd_is_seen,
 ];
 
 fn findings(user: User) -> (Value, bool) {
@@ -32,7 +34,7 @@ fn json_and_table_say_the_same(user: User) {
     }
     assert_eq!(json["user"], user.uid());
     let keys: Vec<&str> = json.as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(keys, ["checks", "kernel", "machine", "settings", "user", "works"]);
+    assert_eq!(keys, ["checks", "kernel", "machine", "probes", "settings", "user", "works"]);
 }
 
 fn a_check_says_what_its_chain_does(user: User) {
@@ -70,4 +72,46 @@ fn a_failure_names_the_knob(user: User) {
     let outcome = Chain::new(user, line).arg(script).run();
     let said = like("*container         no\n*hint: *max_mnt_namespaces*");
     outcome.expect(1, said, "");
+}
+
+fn probe(json: &Value, name: &str) -> Value {
+    let probes = json["probes"].as_array().expect("probes");
+    probes.iter().find(|probe| probe["name"] == name).unwrap_or_else(|| panic!("{name}")).clone()
+}
+
+/// Files that others made say the same.
+fn what_is_found_is_there(user: User) {
+    let (json, _) = findings(user);
+    let granted = |file: &str| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let name = if user.is_root() { "root:".to_owned() } else { format!("{}:", user.uid()) };
+        text.lines().any(|line| line.starts_with(&name))
+    };
+    if user.is_root() {
+        let both = granted("/etc/subuid") && granted("/etc/subgid");
+        assert_eq!(probe(&json, "subordinate-ids")["works"], both);
+    }
+    let helpers = need::program("newuidmap").is_ok() && need::program("newgidmap").is_ok();
+    assert_eq!(probe(&json, "id-helpers")["works"], helpers);
+    let runs = std::path::Path::new("/run/systemd/system").is_dir();
+    assert_eq!(probe(&json, "systemd")["works"], runs);
+    let landlock = json["checks"].as_array().expect("checks").iter();
+    let landlock = landlock.clone().find(|check| check["name"] == "landlock").expect("landlock");
+    assert_eq!(probe(&json, "landlock-version")["works"], landlock["works"]);
+    for probe in json["probes"].as_array().expect("probes") {
+        let hinted = probe["hint"].as_str().is_some_and(|hint| !hint.is_empty());
+        assert_eq!(probe["works"] == false, hinted, "{probe}");
+    }
+}
+
+/// Where a filter refuses the call, the line says so.
+fn a_forbidden_pidfd_is_seen(user: User) {
+    need!(need::program("strace"));
+    let strace =
+        "strace -f -qq -o /dev/null -e trace=pidfd_getfd -e inject=pidfd_getfd:error=EPERM";
+    let doctor = catena_tests::toolbox::tool("chain-doctor");
+    let outcome = Chain::new(user, strace).arg(doctor).arg("--json").run();
+    let json: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+    assert_eq!(probe(&json, "pidfd")["works"], false, "{outcome}");
+    assert_eq!(probe(&findings(user).0, "pidfd")["works"], true);
 }

@@ -182,7 +182,7 @@ fn completions_are_taken_by_their_shells() {
         check("bash", &one.name, &one.text);
     }
     need!(need::program("zsh"));
-    for one in xtask::completions(clap_complete::Shell::Zsh) {
+    for one in xtask::zsh() {
         check("zsh", &one.name, &one.text);
     }
 }
@@ -212,6 +212,86 @@ fn bash_completes_options_values_and_commands() {
     assert!(of_make(&["--memory-max", "1G", "--", "make", "te"]));
     assert!(of_make(&["--", "make", "-"]));
     assert!(offered("fs-pivot", &["/srv", "sh", "-"]).starts_with("command from sh"));
+}
+
+/// What fish offers for `line`.
+fn fish_offers(program: &str, line: &str) -> Vec<String> {
+    let command = xtask::commands().into_iter().find(|one| one.get_name() == program);
+    let script = xtask::fish::completion(&command.expect("a program")).text;
+    let scratch = Scratch::new(me());
+    let text = format!("{script}\ncomplete -C '{line}'");
+    let mut fish = Command::new("fish");
+    fish.args(["-c", &text]).env("HOME", scratch.path());
+    let shell = fish.output().expect("fish");
+    assert!(shell.stderr.is_empty(), "{}", String::from_utf8_lossy(&shell.stderr));
+    let said = String::from_utf8(shell.stdout).expect("UTF-8");
+    said.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn fish_completes_options_values_and_commands() {
+    need!(need::program("fish"));
+    assert_eq!(fish_offers("cg-enter", "cg-enter --memory-m"), ["--memory-max", "--memory-min"]);
+    assert_eq!(fish_offers("fs-pivot", "fs-pivot --proc b"), ["bind"]);
+    let has = |program: &str, line: &str, word: &str| {
+        let offered = fish_offers(program, line);
+        assert!(offered.iter().any(|one| one == word), "{line}: {word} in {offered:?}");
+    };
+    has("cg-enter", "cg-enter --memory-max 1G unsh", "unshare");
+    has("cg-enter", "cg-enter --memory-max 1G -- unsh", "unshare");
+    // COMMAND completes its own options, the tool's are over.
+    has("cg-enter", "cg-enter -- ls --al", "--all");
+    has("fs-pivot", "fs-pivot --read-only /srv ls --al", "--all");
+    assert_eq!(fish_offers("cg-enter", "cg-enter -- ls --memory-m"), Vec::<String>::new());
+}
+
+/// zsh on a terminal, as someone types at it: after each line of standard input, which ends in a
+/// tab, it has to show the word behind the bar.
+const TYPED_AT_ZSH: &str = r#"
+import os, pty, select, sys, time
+folder, home = sys.argv[1:3]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvpe("zsh", ["zsh", "-f", "-i"], {"TERM": "dumb", "HOME": home, "PATH": os.environ["PATH"]})
+def wait_for(word):
+    shown, end = b"", time.time() + 15
+    while word not in shown and time.time() < end:
+        if select.select([terminal], [], [], 1)[0]:
+            shown += os.read(terminal, 65536)
+    if word not in shown:
+        sys.exit(f"not completed to {word!r}: {shown!r}")
+os.write(terminal, f"fpath=({folder} $fpath); autoload -Uz compinit; compinit -u -D; echo co''mplete\n".encode())
+wait_for(b"\r\ncomplete\r\n")
+for line in sys.argv[3:]:
+    typed, word = line.encode().split(b"|")
+    os.write(terminal, typed + b"\t")
+    wait_for(word)
+    os.write(terminal, b"\x15")
+os.write(terminal, b"exit\n")
+"#;
+
+#[test]
+fn zsh_completes_options_values_and_commands() {
+    need!(need::program("zsh"));
+    need!(need::program("python3"));
+    let scratch = Scratch::new(me());
+    let folder = scratch.path().join("functions");
+    std::fs::create_dir(&folder).expect("make a folder");
+    for one in xtask::zsh() {
+        std::fs::write(folder.join(&one.name), one.text).expect("write a completion");
+    }
+    let lines = [
+        "cg-enter --memory-z|--memory-zswap-max",
+        "fs-pivot --proc bi|bind",
+        "cg-enter --memory-max 1G unsha|unshare",
+        "cg-enter -- ls --almost|--almost-all",
+        "cg-enter --memory-max 1G ls --almost|--almost-all",
+        "fs-pivot --read-only /srv ls --almost|--almost-all",
+    ];
+    let mut python = Command::new("python3");
+    python.args(["-c", TYPED_AT_ZSH]).arg(&folder).arg(scratch.path()).args(lines);
+    let done = python.output().expect("python3");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// What stands in SECURITY.md as a test is one.

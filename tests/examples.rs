@@ -14,6 +14,8 @@ each_user![
     chroot_is_replaced,
     a_pod_shares_network_and_nothing_else,
     an_oci_layout_becomes_a_root,
+    what_umoci_and_skopeo_write_becomes_a_root,
+    a_squashfs_is_run,
 ];
 
 /// A copy of an example folder that the user owns.
@@ -202,4 +204,55 @@ fn an_oci_layout_becomes_a_root(user: User) {
     list.expect(0, "root/etc/name\n", "");
     let name = std::fs::read_to_string(scratch.path().join("root/etc/name")).expect("a file");
     assert_eq!(name, "top\n");
+}
+
+/// A layout as the programs make it that people use, its layers compressed.
+fn what_umoci_and_skopeo_write_becomes_a_root(user: User) {
+    need!(user.can_isolate());
+    for name in ["jq", "umoci", "skopeo"] {
+        need!(need::program(name));
+    }
+    let scratch = place(user);
+    let rootless = if user.is_root() { "" } else { "--rootless" };
+    let script = format!(
+        "set -eu; export HOME=$PWD XDG_RUNTIME_DIR=$PWD
+        umoci init --layout a; umoci new --image a:app
+        layer() {{ umoci unpack {rootless} --image a:app $1; }}
+        layer one; cd one/rootfs; mkdir etc gone; echo base >etc/name; echo x >gone/x; cd ../..
+        umoci repack --image a:app one
+        layer two; rm -r two/rootfs/gone; echo top >two/rootfs/etc/name
+        umoci repack --image a:app two
+        skopeo --insecure-policy --tmpdir $PWD copy -q oci:a:app oci:layout:app"
+    );
+    let made = Chain::new(user, "sh -c").arg(script).directory(scratch.path()).run();
+    made.expect(0, any(), any());
+    let program = copy_of("images/from-oci");
+    let words = ["layout", "root"];
+    let outcome = Chain::new(user, "sh").arg(program).args(words).directory(scratch.path()).run();
+    outcome.expect(0, "", "");
+    let run = format!("sh {} root", copy_of("shell/chroot-instead").display());
+    let list = Chain::new(user, "find root -type f").directory(scratch.path()).run();
+    list.expect(0, "root/etc/name\n", "");
+    let name = std::fs::read_to_string(scratch.path().join("root/etc/name")).expect("a file");
+    assert_eq!(name, "top\n");
+    // There is no program in it: the chain gets as far as that.
+    let outcome = Chain::new(user, &run).arg("app").directory(scratch.path()).run();
+    outcome.expect(127, "", like("mini-init: *'app'*"));
+}
+
+fn a_squashfs_is_run(user: User) {
+    need!(user.can_isolate());
+    need!(need::program("mksquashfs"));
+    let root = need!(catena_tests::Rootfs::new(user));
+    root.file("mark", "inside\n");
+    let scratch = place(user);
+    let make = format!("mksquashfs {root} image -quiet -no-progress");
+    Chain::new(user, &make).directory(scratch.path()).run().expect(0, any(), any());
+    let program = copy_of("images/run-squashfs");
+    let run = |script: &str| {
+        let words = ["image", "/bin/sh", "-c", script];
+        Chain::new(user, "sh").arg(&program).args(words).directory(scratch.path()).run()
+    };
+    run("cat /mark; echo x >/mark; cat /mark; exit 7").expect(7, "inside\nx\n", "");
+    run("cat /mark").expect(0, "inside\n", "");
 }

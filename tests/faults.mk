@@ -1,6 +1,6 @@
 BUILT := target/$(TARGET)/debug
 
-.PHONY: test-faults test-races weakened
+.PHONY: test-faults test-races test-initramfs weakened
 
 test-faults: ## fail every system call of every tool, one at a time, with every error
 	$(CARGO) build --workspace
@@ -8,6 +8,9 @@ test-faults: ## fail every system call of every tool, one at a time, with every 
 
 test-races: weakened ## exchange links and folders under fs-pivot for minutes
 	RACES=long $(CARGO) test -p catena-tests --test threats_races
+
+test-initramfs: ## start chains on an initramfs, in a virtual machine: after test-vm
+	tests/vm/initramfs
 
 # Beside the tools and before them, since both are built in the same place.
 weakened:

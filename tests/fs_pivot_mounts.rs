@@ -16,6 +16,12 @@ each_user![if can_pivot;
     a_device_is_shown,
     a_mount_is_given_as_a_descriptor,
     owners_are_mapped_by_root_only,
+    owners_of_a_bind_are_mapped,
+    attributes_of_a_bind,
+    the_message_queues,
+    mounts_of_the_host_propagate_if_asked,
+    a_detached_mount_is_attached,
+    on_rootfs_is_for_the_initramfs,
 ];
 
 fn see(user: User, options: &str, root: &Rootfs) -> Seen {
@@ -139,4 +145,119 @@ fn owners_are_mapped_by_root_only(user: User) {
             _ => outcome.expect(0, "5000:5000\n", ""),
         };
     }
+}
+
+fn owners_of_a_bind_are_mapped(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    let data = scratch.folder("data", user).display().to_string();
+    let bind = format!("--bind {data}:/mnt:idmap=0-5000-10+{0}-6000-1", user.uid().max(10));
+    let refused = like("fs-pivot: *Operation not permitted\nhint: only root may*\n");
+    pivot(user, &bind, &root).arg("true").run().expect(125, "", refused);
+    if user.is_root() {
+        let line = format!("ns-unshare --mount -- fs-pivot {bind} --proc=bind {root} --");
+        let outcome = Chain::new(user, &line).args(["stat", "-c", "%u:%g", "/mnt", "/etc"]).run();
+        match outcome.stdout.as_str() {
+            "" => outcome.expect(125, "", like("*this file system*can't do it\n")),
+            _ => outcome.expect(0, "5000:5000\n0:0\n", ""),
+        };
+    }
+}
+
+fn attributes_of_a_bind(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    let data = scratch.folder("data", user).display().to_string();
+    scratch.folder("data/below", user);
+    // A host of our own, with a mount below the folder, on which nothing is forbidden.
+    let seen = |options: &str| {
+        let script = format!(
+            "mount -t tmpfs none {data} && mkdir {data}/below && mount -t tmpfs none {data}/below && \
+             exec ns-unshare -m -p -- fs-pivot --bind {data}:/mnt{options} {root} -- /bin/probe"
+        );
+        Chain::new(user, "unshare -r -m sh -c").arg(script).see()
+    };
+    let both = ["/mnt", "/mnt/below"];
+    for (options, has, lacks) in [
+        ("", &["nosuid", "nodev", "rw"][..], &["noexec", "ro"][..]),
+        (":suid,dev", &["rw"], &["nosuid", "nodev"]),
+        (":suid,nosuid,dev,nodev", &["nosuid", "nodev"], &[]),
+        (":noexec", &["noexec", "nosuid", "nodev"], &["ro"]),
+        (":ro,rec", &["ro", "nosuid", "nodev"], &["noexec"]),
+    ] {
+        let seen = seen(options);
+        for mount in both.map(|point| seen.mount(point)) {
+            assert!(mount.has(has), "{options}: {mount:?}");
+            assert!(!lacks.iter().any(|option| mount.has(&[option])), "{options}: {mount:?}");
+        }
+    }
+    let points = |seen: &Seen| both.map(|top| seen.mounts.iter().any(|mount| mount.point == top));
+    assert_eq!(points(&seen(":norec")), [true, false]);
+    assert_eq!(points(&seen("")), [true, true]);
+}
+
+fn the_message_queues(user: User) {
+    let root = rootfs(user);
+    let seen = see(user, "--mqueue /mnt", &root);
+    for point in ["/mnt", "/dev/mqueue"] {
+        let mount = seen.mount(point);
+        assert!(mount.kind == "mqueue" && mount.has(&["nosuid", "nodev", "noexec"]), "{mount:?}");
+    }
+    if !user.is_root() {
+        // Those of the host are not his: by default there are none then, asked for that is an error.
+        let share = |options: &str| {
+            let line = format!("ns-unshare --share=ipc -- fs-pivot {options} {root} -- ls /dev");
+            Chain::new(user, &line).run()
+        };
+        let list = share("");
+        assert!(list.ended == Some(0.into()) && !list.stdout.contains("mqueue"), "{list}");
+        let hint = "hint: it takes an IPC namespace of one's own";
+        share("--mqueue /mnt").expect(125, "", like(format!("fs-pivot: *not permitted\n{hint}\n")));
+    }
+}
+
+fn mounts_of_the_host_propagate_if_asked(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    let data = scratch.folder("data", user).display().to_string();
+    // The host mounts something below the folder once the container is there, and says so in it.
+    let look = |options: &str| {
+        let script = format!(
+            "mount -t tmpfs none {data} && mount --make-shared {data} && mkdir {data}/below; \
+             ns-unshare -m -p --propagation slave -- fs-pivot {options} --bind {data}:/mnt {root} \
+             -- sh -c '\
+             echo >/mnt/ready; until [ -e /mnt/done ]; do :; done; ls /mnt/below' & \
+             until [ -e {data}/ready ]; do :; done; mount -t tmpfs none {data}/below && \
+             echo >{data}/below/file && echo >{data}/done; wait $!"
+        );
+        Chain::new(user, "unshare -r -m --propagation shared sh -c").arg(script).run()
+    };
+    look("").expect(0, "", "");
+    look("--propagation=private").expect(0, "", "");
+    look("--propagation=slave").expect(0, "file\n", "");
+}
+
+fn a_detached_mount_is_attached(user: User) {
+    use rustix::mount::{OpenTreeFlags, open_tree};
+    // Only who may mount on the host has one to give.
+    if !user.is_root() {
+        return;
+    }
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    scratch.folder("data", user);
+    scratch.file("data/file", "data\n");
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let mount = open_tree(rustix::fs::CWD, scratch.join("data"), flags).expect("open_tree");
+    let line = format!("unshare -m fs-pivot --mount-fd 9:/mnt --proc=bind {root} -- cat /mnt/file");
+    let start = |mount| Chain::new(user, &line).descriptor(9, mount).run();
+    start(fs::File::from(mount)).expect(0, "data\n", "");
+    // A folder is no mount.
+    let folder = fs::File::open(scratch.join("data")).expect("open");
+    start(folder).expect(
+        125,
+        "",
+        like("fs-pivot: *\nhint: --mount-fd takes the root of a mount*\n"),
+    );
+}
+
+fn on_rootfs_is_for_the_initramfs(user: User) {
+    let outcome = pivot(user, "--on-rootfs", rootfs(user)).arg("true").run();
+    outcome.expect(125, "", "fs-pivot: refused: --on-rootfs: the current root is no initramfs\n");
 }

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use catena_tests::pivot::{can_pivot, pivot, rootfs};
 use catena_tests::tree::Tree;
 use catena_tests::{Chain, Scratch, User, each_user, like};
 
 each_user![if can_pivot;
+    the_image_is_the_same_after_any_run,
     missing_mountpoints_are_scaffolded,
     a_root_of_one_program_suffices,
     too_many_entries_are_an_error,
@@ -16,6 +18,54 @@ each_user![if can_pivot;
     files_of_its_own,
     a_second_pivot,
 ];
+
+/// Whatever is asked for, and whatever the app tries.
+fn the_image_is_the_same_after_any_run(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    let data = scratch.folder("data", user).display().to_string();
+    for (name, time) in
+        [("etc/old", "200001010000"), ("var", "200101010000"), ("mnt", "200201010000")]
+    {
+        if name.contains('/') {
+            root.file(name, "old\n");
+        }
+        let touched = Command::new("touch").args(["-t", time]).arg(root.join(name)).status();
+        assert!(touched.expect("touch").success());
+    }
+    let name = if user.is_root() { "trusted.catena" } else { "user.catena" };
+    rustix::fs::setxattr(root.join("etc/old"), name, b"value", rustix::fs::XattrFlags::empty())
+        .expect("setxattr");
+    let image = Tree::of(root.path());
+    let extras = format!(
+        "--bind {data}:/etc/new/deep --ro-bind {data}:/mnt --tmpfs /var/new --tmpfs /home \
+         --mqueue /queues --dev-node /dev/fuse --copy-up /etc/passwd --mask /etc/old \
+         --read-only-path /var --etc-hosts --machine-id --chdir /var"
+    );
+    let layer = format!("--upper {data}/upper --work {data}/work");
+    for name in ["data/upper", "data/work"] {
+        scratch.folder(name, user);
+    }
+    let script = "for place in / /etc /etc/old /var /mnt /home /bin/sh /dev /dev/null; do \
+                  touch $place $place/new; chmod 700 $place; rm -r $place/old; done; exit 0";
+    for options in ["--read-only", "--ephemeral", "--overlay", "--no-defaults --read-only", &layer]
+    {
+        for with in ["", &extras] {
+            // A start may be refused; it may not be half done.
+            let options = format!("{options} {with}");
+            let outcome = pivot(user, &options, &root).args(["sh", "-c", script]).run();
+            let refused = outcome.ended == Some(125.into());
+            assert!(refused || outcome.ended == Some(0.into()), "{outcome}");
+            image.is_unchanged();
+        }
+    }
+    // Where the root itself is shown, the app may change it; fs-pivot doesn't.
+    for options in ["", &extras, "--dev=none --proc=none --sys=none", "--dev=host --proc=bind"] {
+        pivot(user, options, &root).arg("/bin/true").run().expect(0, "", "");
+        image.is_unchanged();
+    }
+    pivot(user, "", &root).args(["touch", "/etc/other"]).run().expect(0, "", "");
+    assert!(std::panic::catch_unwind(|| image.is_unchanged()).is_err(), "nothing was noticed");
+}
 
 fn missing_mountpoints_are_scaffolded(user: User) {
     let (root, scratch) = (rootfs(user), Scratch::new(user));

@@ -3,8 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use catena_tests::{Scratch, User, need, toolbox};
+use catena_tests::{Chain, Scratch, User, need, toolbox};
 
 /// A cargo that builds nothing: the tools of this test run are in place of the release build.
 const CARGO: &str = "#!/bin/sh\nexit 0\n";
@@ -108,4 +109,74 @@ fn a_debian_package_has_it_all() {
     let field = Command::new("dpkg-deb").arg("-f").arg(&package).arg("Version").output();
     let version = String::from_utf8(field.expect("dpkg-deb").stdout).expect("UTF-8");
     assert_eq!(version.trim(), env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn a_tarball_works_where_it_is_unpacked() {
+    need!(need::program("make"));
+    need!(me().can_isolate());
+    let xtask = need!(xtask());
+    let scratch = Scratch::new(me());
+    make(&scratch, &xtask, "tarball", &[]);
+    let dist = scratch.path().join("dist");
+    let made = files(&dist).into_iter().filter(|name| name.ends_with(".tar.gz"));
+    let made: Vec<String> = made.collect();
+    assert_eq!(made.len(), 1, "{made:?}");
+    let unpack = Command::new("tar").arg("-xzf").arg(&made[0]).current_dir(&dist).status();
+    assert!(unpack.expect("tar").success());
+    let top = dist.join(made[0].trim_end_matches(".tar.gz"));
+    let present = files(&top);
+    for path in expected() {
+        assert!(present.contains(&path), "{path}");
+    }
+    let chain = "--user --map-root --keep-groups --pid -- mini-init -- echo inside";
+    let tool = top.join("bin/ns-unshare");
+    let run = Command::new(tool).args(chain.split(' ')).output().expect("an unpacked tool");
+    assert_eq!(String::from_utf8_lossy(&run.stdout), "inside\n");
+    assert!(run.status.success() && run.stderr.is_empty());
+}
+
+/// What is typed in the fresh tree: the package is installed, tried by root and by a user, and removed.
+const IN_A_FRESH_TREE: &str = r#"
+dpkg -i /tmp/packages/*.deb >/dev/null
+main_job='ns-unshare --keep-groups --hostname fresh -- fs-pivot --ephemeral / -- \
+    priv-drop --keep-groups -- mini-init -- sh -c "uname -n; id -u; echo x >/etc/left; ls /proc | grep -c ^1$"'
+sh -c "$main_job"
+setpriv --reuid 4242 --regid 4242 --clear-groups sh -c "$main_job"
+test ! -e /etc/left
+cg-enter -- true && echo limited
+chain-doctor >/dev/null && echo healthy
+setpriv --reuid 4242 --regid 4242 --clear-groups chain-doctor >/dev/null && echo healthy
+catena=$(dpkg -L catena | grep -c /usr/share/man/man1/)
+echo "$catena pages"
+dpkg -r catena >/dev/null
+command -v ns-unshare || echo gone
+"#;
+
+#[test]
+fn the_debian_package_installs_in_a_fresh_tree_and_works_there() {
+    if !User::suite_is_root() {
+        return need::skip("dpkg installs as root only");
+    }
+    need!(need::program("make"));
+    need!(need::program("dpkg-deb"));
+    let xtask = need!(xtask());
+    let tree = need!(catena_tests::debian::tree());
+    let scratch = Scratch::new(User::Root);
+    make(&scratch, &xtask, "deb", &["DEBFLAGS=-Znone".into()]);
+    // A procfs and a sysfs in which nothing is hidden: where some is, the kernel allows no new ones.
+    let line = "ns-unshare --mount --pid -- fs-pivot --no-defaults --ephemeral --dev minimal \
+                --bind /proc:/proc --bind /sys:/sys --tmpfs /tmp:mode=1777";
+    let packages = format!("--ro-bind={}:/tmp/packages", scratch.path().join("dist").display());
+    let run = Chain::new(User::Root, line)
+        .arg(packages)
+        .arg(tree)
+        .args(["--", "mini-init", "--", "bash", "-euo", "pipefail", "-c", IN_A_FRESH_TREE])
+        .deadline(Duration::from_secs(120))
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    let main_job = "fresh\n0\n1\n";
+    let rest = "limited\nhealthy\nhealthy\n11 pages\ngone\n";
+    run.run().expect(0, format!("{main_job}{main_job}{rest}"), "");
+    assert!(!tree.join("usr/bin/ns-unshare").exists(), "the tree was changed");
 }

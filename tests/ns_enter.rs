@@ -175,47 +175,46 @@ fn the_container_sees_nothing_of_who_joins(user: User) {
             "the attack fails: {way}: {reached}"
         );
     }
-    let ours = attack("ns-enter --no-cgroup {init} -- {app} exit 0", 1000);
+    // A thousand joins, as root and as an ordinary user.
+    let ours = attack("ns-enter --no-cgroup {init} -- {app} exit 0", 500);
     assert_eq!(ours, "ready\n");
 }
 
 /// COMMAND is the container's to choose: here the program that joined, once more, which the
 /// container can open.
 fn the_program_that_joins_is_not_overwritten(user: User) {
-    need!(Rootfs::new(user));
+    let scratch = Scratch::new(user);
+    let evil = scratch.join("evil");
+    std::os::unix::fs::symlink("/proc/self/exe", &evil).expect("symlink");
+    let again = scratch.file("again", "#!/proc/self/exe\n");
+    std::fs::set_permissions(&again, Permissions::from_mode(0o755)).expect("chmod");
     let attack = |name: &str, joiner: &str, program: &Path| {
-        let root = Rootfs::new(user).expect("asked before");
-        std::os::unix::fs::symlink("/proc/self/exe", root.join("bin/evil")).expect("symlink");
-        root.file("bin/loop", "#!/proc/self/exe\n");
-        std::fs::set_permissions(root.join("bin/loop"), Permissions::from_mode(0o755))
-            .expect("chmod");
-        let chain = format!("ns-unshare -- fs-pivot {root} -- mini-init --grace 0 -- /bin/probe");
-        let mut container = Chain::new(user, &chain).args(["overwrite", name]).start();
+        let chain = "ns-unshare -- mini-init --grace 0 -- {probe} overwrite";
+        let mut container = Chain::new(user, chain).arg(name).start();
         container.wait_for("ready\n");
         let before = std::fs::read(program).expect("read a program");
         let line = joiner.replace("{init}", &inner(&container).to_string());
         // Whatever becomes of it: the container has it in its hands.
         let (held, _writer) = std::io::pipe().expect("pipe");
         let joined = Chain::new(user, &line).descriptor(0, held).leaves_processes().start();
-        container.wait_for("\n");
         let outcome = container.finish();
         drop(joined);
         (outcome.stdout, std::fs::read(program).expect("read a program") == before)
     };
     // A copy, for it will be written over.
-    let scratch = Scratch::new(user);
     let nsenter = scratch.join("nsenter");
     std::fs::copy(need!(catena_tests::need::program("nsenter")), &nsenter).expect("copy");
     catena_tests::scratch::give(&nsenter, user);
     let weak = format!(
-        "{} --user --mount --pid --root --preserve-credentials -t {{init}} /bin/loop",
-        nsenter.display()
+        "{} --user --mount --pid --preserve-credentials -t {{init}} {}",
+        nsenter.display(),
+        again.display()
     );
     let (said, is_same) = attack("nsenter", &weak, &nsenter);
     assert!(said.ends_with("ok\n") && !is_same, "the attack itself fails: {said}");
     let own = catena_tests::toolbox::tool("ns-enter");
-    let ours = "ns-enter --no-cgroup {init} -- /bin/evil --plan - 1";
-    let (said, is_same) = attack("ns-enter", ours, &own);
+    let ours = format!("ns-enter --no-plan --no-cgroup {{init}} -- {} --plan - 1", evil.display());
+    let (said, is_same) = attack("ns-enter", &ours, &own);
     assert!(said.contains("EPERM") && is_same, "{said}");
 }
 
@@ -294,22 +293,24 @@ fn the_container_is_found_by_its_cgroup(user: User) {
     let line = "cg-enter --name web -- ns-unshare --hostname box -- mini-init -- {probe} signals 1";
     let mut container = Chain::new(user, line).in_cell(&cell).start();
     container.wait_for("ready\n");
-    let listed = Chain::new(user, "cg-stat").in_cell(&cell).run().stdout;
+    let listed = Chain::new(user, "cg-stat").in_cell(&cell).leaves_processes().run().stdout;
     let name =
         listed.lines().find_map(|line| line.split_whitespace().find(|word| word.contains("web")));
     let name = name.unwrap_or_else(|| panic!("cg-stat does not name it: {listed}"));
-    let enter =
-        |what: &str| Chain::new(user, &format!("ns-enter {name} -- {what}")).in_cell(&cell).run();
+    let enter = |what: &str| {
+        Chain::new(user, &format!("ns-enter {name} -- {what}"))
+            .in_cell(&cell)
+            .leaves_processes()
+            .run()
+    };
     enter("hostname").expect(0, "box\n", "");
     // In the cgroup too: from there the container's own namespace shows its root.
     let own = enter("cat /proc/self/cgroup").stdout;
     let theirs = enter("cat /proc/1/cgroup").stdout;
     assert_eq!(own, theirs);
-    Chain::new(user, "ns-enter nothing -- true").in_cell(&cell).run().expect(
-        125,
-        "",
-        like("ns-enter: can't find the cgroup: *\nhint: cg-stat lists them\n"),
-    );
+    let nothing = Chain::new(user, "ns-enter nothing -- true").in_cell(&cell).leaves_processes();
+    let message = like("ns-enter: can't find the cgroup: *\nhint: cg-stat lists them\n");
+    nothing.run().expect(125, "", message);
     container.signal(Signal::SIGTERM);
     container.finish();
 }

@@ -20,7 +20,7 @@ each_user![if User::can_isolate;
     proc_shows_the_new_namespace,
     proc_can_be_left_alone,
     loopback_is_up,
-    abstract_sockets_of_the_host_are_out_of_reach,
+    h9_abstract_sockets_of_the_host_are_out_of_reach,
     mounts_do_not_spread_to_the_host,
     propagation_can_be_chosen,
     without_a_pid_namespace_it_only_execs,
@@ -170,7 +170,7 @@ fn loopback_is_up(user: User) {
     assert_eq!(loopback("unshare -r -n {probe}"), [("lo".to_owned(), false)]);
 }
 
-fn abstract_sockets_of_the_host_are_out_of_reach(user: User) {
+fn h9_abstract_sockets_of_the_host_are_out_of_reach(user: User) {
     let name = format!("catena-test-{}-{}", std::process::id(), user.uid());
     let address = SocketAddr::from_abstract_name(&name).expect("an address");
     let _listener = UnixListener::bind_addr(&address).expect("bind");

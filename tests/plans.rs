@@ -122,7 +122,7 @@ fn the_schema_is_as_strict_as_it_can_be() {
 }
 
 fn schema() -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/plan.schema.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schemas/plan.json");
     serde_json::from_str(&fs::read_to_string(path).expect("the schema")).expect("JSON")
 }
 

@@ -6,15 +6,15 @@ use catena_tests::seen::Capabilities;
 use catena_tests::{Chain, Rootfs, Scratch, Seen, User, each_user, like, toolbox};
 
 each_user![if can_pivot;
-    nothing_is_left_by_default,
+    f10_nothing_is_left_by_default,
     the_user_stays_unless_one_is_named,
     a_user_by_number,
     a_user_by_name,
     a_group_by_name,
-    a_number_is_never_a_name,
+    f10_a_number_is_never_a_name,
     names_come_from_the_present_root,
     a_user_that_does_not_exist_is_refused,
-    supplementary_groups_are_dropped,
+    f10_supplementary_groups_are_dropped,
     supplementary_groups_are_set,
     the_usual_capabilities,
     all_capabilities,
@@ -22,7 +22,7 @@ each_user![if can_pivot;
     an_unknown_capability_is_refused,
     more_than_is_there_is_refused,
     a_user_keeps_the_capabilities_named,
-    setuid_programs_give_nothing,
+    f10_setuid_programs_give_nothing,
     outside_of_a_user_namespace,
 ];
 
@@ -72,7 +72,7 @@ fn expect_ids(chain: Chain, user: User, uid: u32, gid: u32, groups: &[u32]) {
     }
 }
 
-fn nothing_is_left_by_default(user: User) {
+fn f10_nothing_is_left_by_default(user: User) {
     let seen = see(user, "");
     assert_eq!(seen.capabilities, Capabilities::default());
     assert!(seen.no_new_privs);
@@ -103,7 +103,7 @@ fn a_group_by_name(user: User) {
     expect_ids(drop_in(&root, user, "--user 1500:extra"), user, 1500, 1002, &[]);
 }
 
-fn a_number_is_never_a_name(user: User) {
+fn f10_a_number_is_never_a_name(user: User) {
     // Somebody is called "1234" there, and is uid 7; some group too, which is gid 8.
     let root = rootfs(user);
     expect_ids(drop_in(&root, user, "--user 1234:1234"), user, 1234, 1234, &[]);
@@ -151,7 +151,7 @@ fn a_user_that_does_not_exist_is_refused(user: User) {
     }
 }
 
-fn supplementary_groups_are_dropped(user: User) {
+fn f10_supplementary_groups_are_dropped(user: User) {
     if !user.is_root() {
         return;
     }
@@ -223,7 +223,7 @@ fn a_user_keeps_the_capabilities_named(user: User) {
     assert_eq!(seen.capabilities.bounding, mask(&[10]));
 }
 
-fn setuid_programs_give_nothing(user: User) {
+fn f10_setuid_programs_give_nothing(user: User) {
     if !user.is_root() {
         return;
     }

@@ -1,6 +1,6 @@
 //! priv-drop: what it sets besides credentials, and its report.
 
-use catena_tests::{Chain, Scratch, Seen, User, each_user, like};
+use catena_tests::{Chain, Scratch, Seen, User, each_user, like, need};
 
 each_user![if User::can_isolate;
     no_core_dumps_by_default,
@@ -10,6 +10,7 @@ each_user![if User::can_isolate;
     h13_a_session_keyring_of_its_own,
     secure_bits,
     landlock_lets_nothing_else_through,
+    landlock_names_tcp_ports,
     a_label_without_its_module_is_refused,
     standard_io_is_given_to_the_user,
     a_report_of_the_app,
@@ -106,6 +107,45 @@ fn landlock_lets_nothing_else_through(user: User) {
     let line = format!("ns-unshare -- priv-drop {places} -- mini-init -- /bin/echo started");
     Chain::new(user, &line).run().expect(0, "started\n", "");
     shell(user, "--landlock ro:/nonexistent", "true").run().expect(125, "", like("priv-drop: *"));
+}
+
+/// Says what becomes of bind(2) and connect(2) on two ports.
+const PORTS: &str = "
+import socket, errno
+for what, port in [('bind', 4001), ('bind', 4002), ('connect', 4003), ('connect', 4004)]:
+    one = socket.socket()
+    try:
+        getattr(one, what)(('127.0.0.1', port))
+        print(what, port, 'ok')
+    except OSError as error:
+        print(what, port, errno.errorcode[error.errno])
+";
+
+fn landlock_names_tcp_ports(user: User) {
+    need!(need::program("python3"));
+    let ask = |options: &str| {
+        let line = format!("ns-unshare -- priv-drop {options} -- /usr/bin/python3 -c");
+        Chain::new(user, &line).arg(PORTS).run()
+    };
+    // Nobody listens there: it is refused by the network, not by Landlock.
+    let open = "bind 4001 ok\nbind 4002 ok\nconnect 4003 ECONNREFUSED\nconnect 4004 ECONNREFUSED\n";
+    ask("").expect(0, open, "");
+    let options = "--landlock-tcp-bind 4001 --landlock-tcp-connect 4003";
+    let closed = "bind 4001 ok\nbind 4002 EACCES\nconnect 4003 ECONNREFUSED\nconnect 4004 EACCES\n";
+    // Linux 6.7 knows TCP; before it, less than all is an error unless that is allowed.
+    let outcome = ask(options);
+    if outcome.ended == Some(125.into()) {
+        outcome.expect(125, "", like("priv-drop: *--try-landlock*\n"));
+        ask(&format!("{options} --try-landlock")).expect(0, open, "");
+    } else {
+        outcome.expect(0, closed, "");
+        let none = "bind 4001 EACCES\nbind 4002 EACCES\nconnect 4003 EACCES\nconnect 4004 EACCES\n";
+        ask("--landlock-tcp-bind none --landlock-tcp-connect none").expect(0, none, "");
+    }
+    for wrong in ["65536", "-1", "http", ""] {
+        let chain = Chain::new(user, "priv-drop --landlock-tcp-bind").arg(wrong);
+        chain.args(["--", "true"]).run().expect(125, "", like("priv-drop: *"));
+    }
 }
 
 fn a_label_without_its_module_is_refused(user: User) {

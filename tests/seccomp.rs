@@ -1,9 +1,11 @@
 //! The seccomp filters, asked by every system call number and every way into the kernel.
 
 use caps_tool::seccomp::bpf::Call;
-use caps_tool::seccomp::policy::{Action, MACHINE};
-use caps_tool::seccomp::{CapabilitySet, default_policy};
-use catena_tests::{Chain, Scratch, User, each_user, like};
+use caps_tool::seccomp::policy::{Action, MACHINE, Policy};
+use caps_tool::seccomp::{
+    CapabilitySet, Circumstances, default_policy, kernel_version, parse_profile,
+};
+use catena_tests::{Chain, Scratch, User, each_user, like, need};
 
 each_user![if User::can_isolate;
     h1_every_number_as_the_model_says,
@@ -13,6 +15,9 @@ each_user![if User::can_isolate;
     without_a_filter_all_of_it_passes,
     capabilities_open_what_they_are_for,
     a_profile_in_oci_form,
+    a_profile_in_mobys_form,
+    nested_user_namespaces_can_be_forbidden,
+    what_is_refused_is_logged_if_asked,
     a_profile_of_the_image_is_refused,
     a_filter_that_forbids_execve_is_refused,
     several_filters_add_up,
@@ -40,7 +45,10 @@ fn ask(user: User, line: &str, entry: &str) -> Vec<String> {
 }
 
 fn as_the_model_says(user: User, options: &str, left: CapabilitySet) {
-    let policy = default_policy(left);
+    as_the_policy_says(user, options, &default_policy(left));
+}
+
+fn as_the_policy_says(user: User, options: &str, policy: &Policy) {
     let line = format!("ns-unshare -- priv-drop {options} --");
     for (number, found) in (0..).zip(ask(user, &line, "native")) {
         if !is_asked(number) {
@@ -123,6 +131,58 @@ fn a_profile_in_oci_form(user: User) {
     for wrong in ["fd:9", "/nonexistent", "fd:8", "fd:1", ""] {
         start(wrong, None).expect(125, "", like("priv-drop: *"));
     }
+}
+
+/// All that profiles of Moby have: architectures, conditions on capabilities, machines, kernels and
+/// arguments, an errno for each, names that this kernel or machine doesn't know.
+fn a_profile_in_mobys_form(user: User) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/seccomp_profile/moby-form");
+    let text = std::fs::read_to_string(path).expect("read");
+    let scratch = Scratch::new(user);
+    let file = scratch.file("profile.json", &text);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("read");
+    let kernel = kernel_version(&kernel).expect("a version");
+    let all = CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_CHROOT;
+    let mut decided = Vec::new();
+    for (caps, capabilities) in [("none", CapabilitySet::empty()), ("+SYS_ADMIN,+SYS_CHROOT", all)]
+    {
+        let profile = parse_profile(&text, &Circumstances { capabilities, kernel }).expect("good");
+        let options = format!("--caps {caps} --seccomp {}", file.display());
+        as_the_policy_says(user, &options, &profile.policy);
+        decided.push(profile.policy);
+        for entry in ["x32", "i386"] {
+            let expected = if entry == "x32" { ENOSYS } else { "SIGSYS" };
+            if cfg!(target_arch = "x86_64") {
+                let found = ask(user, &format!("ns-unshare -- priv-drop {options} --"), entry);
+                assert!(found.iter().all(|word| word == expected), "{entry}: {found:?}");
+            }
+        }
+    }
+    assert_ne!(decided[0], decided[1], "the capabilities make no difference");
+}
+
+fn nested_user_namespaces_can_be_forbidden(user: User) {
+    let nest = |options: &str| {
+        let line = format!("ns-unshare -- priv-drop --seccomp none {options} -- unshare -U true");
+        Chain::new(user, &line).run()
+    };
+    nest("").expect(0, "", "");
+    nest("--no-nested-userns").expect(1, "", like("unshare: *\n"));
+}
+
+fn what_is_refused_is_logged_if_asked(user: User) {
+    need!(need::program("strace"));
+    let scratch = Scratch::new(user);
+    let log = scratch.join("log");
+    let flags = |options: &str| {
+        let chain = Chain::new(user, "ns-unshare -- strace -e trace=seccomp -o").arg(&log);
+        let chain = chain.args(["priv-drop"]).args(options.split_whitespace());
+        chain.args(["--", "true"]).run().expect(0, "", "");
+        std::fs::read_to_string(&log).expect("read")
+    };
+    assert!(!flags("").contains("SECCOMP_FILTER_FLAG_LOG"));
+    let both = flags("--seccomp-log --no-nested-userns");
+    assert_eq!(both.matches("SECCOMP_FILTER_FLAG_LOG").count(), 2, "{both}");
 }
 
 fn a_profile_of_the_image_is_refused(user: User) {

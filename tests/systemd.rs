@@ -4,22 +4,6 @@
 use catena_tests::need;
 use catena_tests::systemd::Systemd;
 
-/// The main process of a unit is the bridge, and the app another one.
-#[track_caller]
-fn assert_is_bridged(host: &Systemd, unit: &str) {
-    let main = host.show(unit, "MainPID");
-    assert_eq!(host.ask(&format!("cat /proc/{main}/comm")), "notify-bridge");
-    assert!(host.processes(unit).len() >= 3, "{:?}", host.processes(unit));
-}
-
-/// Nothing of a unit is left.
-#[track_caller]
-fn assert_is_gone(host: &Systemd, unit: &str) {
-    assert!(host.processes(unit).is_empty(), "{:?}", host.processes(unit));
-    assert_eq!(host.ask("find /run /tmp -maxdepth 2 -name catena-*"), "");
-    assert_eq!(host.ask("find /sys/fs/cgroup -name app"), "");
-}
-
 #[test]
 fn active_only_after_ready() {
     let host = need!(Systemd::boot());
@@ -36,7 +20,7 @@ fn active_only_after_ready() {
     assert_eq!(host.show("web", "ActiveState"), "activating");
     host.write("/srv/go", "now\n");
     host.wait_for("web", "ActiveState", "active");
-    assert_is_bridged(&host, "web");
+    host.assert_bridged("web");
     assert_eq!(host.show("web", "StatusText"), "up, start 1");
 }
 
@@ -44,7 +28,7 @@ fn active_only_after_ready() {
 fn reload_and_stop() {
     let host = need!(Systemd::boot());
     host.run("systemctl start web");
-    assert_is_bridged(&host, "web");
+    host.assert_bridged("web");
     assert_eq!(host.show("web", "StatusText"), "up, start 1");
     host.run("systemctl reload web");
     host.wait_for("web", "StatusText", "reloaded");
@@ -52,7 +36,7 @@ fn reload_and_stop() {
     host.run("systemctl stop web");
     assert_eq!(host.show("web", "ActiveState"), "inactive");
     assert_eq!(host.show("web", "Result"), "success");
-    assert_is_gone(&host, "web");
+    host.assert_gone("web");
 }
 
 #[test]
@@ -83,7 +67,7 @@ fn an_app_that_dies_before_it_is_ready() {
     assert!(!host.command("systemctl start early").output().expect("run").status.success());
     assert_eq!(host.show("early", "Result"), "exit-code");
     assert_eq!(host.show("early", "ExecMainStatus"), "42");
-    assert_is_gone(&host, "early");
+    host.assert_gone("early");
 }
 
 #[test]
@@ -97,7 +81,7 @@ fn the_watchdog_kills_what_hangs() {
     host.run("systemctl kill --signal=USR1 --kill-who=main web");
     host.wait_for("web", "Result", "watchdog");
     host.wait_for("web", "ActiveState", "failed");
-    assert_is_gone(&host, "web");
+    host.assert_gone("web");
 }
 
 #[test]
@@ -137,7 +121,7 @@ fn socket_activation_without_a_network() {
     let app = *host.processes("activated.service").last().expect("an app");
     assert_eq!(host.read(format!("/proc/{app}/net/dev")).lines().count(), 3);
     host.run("systemctl stop activated.socket activated.service");
-    assert_is_gone(&host, "activated.service");
+    host.assert_gone("activated.service");
 }
 
 #[test]
@@ -146,7 +130,7 @@ fn templates() {
     host.run("systemctl start web@blue web@green");
     for name in ["blue", "green"] {
         let unit = format!("web@{name}");
-        assert_is_bridged(&host, &unit);
+        host.assert_bridged(&unit);
         assert_eq!(host.show(&unit, "StatusText"), format!("{name}, start 1"));
     }
     host.run("systemctl stop web@blue");
@@ -160,20 +144,6 @@ fn assert_is_gone_but_others(host: &Systemd, unit: &str) {
 }
 
 #[test]
-fn an_ordinary_user_and_a_dynamic_one() {
-    let host = need!(Systemd::boot());
-    for (unit, label) in [("user", "ordinary"), ("dynamic", "dynamic")] {
-        host.run(&format!("systemctl start {unit}"));
-        assert_is_bridged(&host, unit);
-        assert_eq!(host.show(unit, "StatusText"), format!("{label}, start 1"));
-        let main = host.show(unit, "MainPID");
-        assert_ne!(host.ask(&format!("stat --format=%u /proc/{main}")), "0");
-        host.run(&format!("systemctl stop {unit}"));
-        assert_is_gone(&host, unit);
-    }
-}
-
-#[test]
 fn a_cgroup_below_the_units() {
     let host = need!(Systemd::boot());
     if !host.read("/sys/fs/cgroup/cgroup.controllers").contains("pids") {
@@ -183,22 +153,22 @@ fn a_cgroup_below_the_units() {
         host.unit("limited.service", &without);
     }
     host.run("systemctl start limited");
-    assert_is_bridged(&host, "limited");
+    host.assert_bridged("limited");
     let group = host.show("limited", "ControlGroup");
     assert_ne!(host.read(format!("/sys/fs/cgroup{group}/app/cgroup.procs")), "");
     host.run("systemctl stop limited");
     host.wait_for("limited", "ActiveState", "inactive");
-    assert_is_gone(&host, "limited");
+    host.assert_gone("limited");
 }
 
 #[test]
 fn ready_when_its_port_is() {
     let host = need!(Systemd::boot());
     host.run("systemctl start port");
-    assert_is_bridged(&host, "port");
+    host.assert_bridged("port");
     host.run("systemctl stop port");
     assert_eq!(host.show("port", "Result"), "success");
-    assert_is_gone(&host, "port");
+    host.assert_gone("port");
 }
 
 #[test]
@@ -245,7 +215,7 @@ fn a_stop_has_an_end() {
          sys.path.append(\"/srv\"); import app; app.notify(\"READY=1\"); time.sleep(99)'\n",
     );
     host.run("systemctl start deaf");
-    assert_is_bridged(&host, "deaf");
+    host.assert_bridged("deaf");
     host.run("systemctl stop deaf");
     assert_eq!(host.show("deaf", "Result"), "timeout");
     assert!(host.processes("deaf").is_empty());
@@ -259,31 +229,9 @@ fn a_crash_is_a_new_start() {
     host.run(&format!("kill -s SEGV {app}"));
     host.wait("it has been started again", || host.show("web", "NRestarts") == "1");
     host.wait_for("web", "ActiveState", "active");
-    assert_is_bridged(&host, "web");
+    host.assert_bridged("web");
     // One that ends by itself is not started again.
     let app = host.processes("web").into_iter().max().expect("an app");
     host.run(&format!("kill -s TERM {app}"));
     host.wait_for("web", "ActiveState", "inactive");
-}
-
-/// Below the manager of an ordinary user, nothing has privileges at any time.
-#[test]
-fn a_users_own_service() {
-    let host = need!(Systemd::boot());
-    host.run("useradd --create-home --uid 4242 web");
-    host.run("systemctl start user@4242");
-    let user = |command: &str| {
-        let line = "runuser -u web -- env XDG_RUNTIME_DIR=/run/user/4242";
-        host.run(&format!("{line} {command}"))
-    };
-    user("systemctl --user start web");
-    let show =
-        |property: &str| user(&format!("systemctl --user show --value --property {property} web"));
-    assert_eq!(show("ActiveState"), "active");
-    assert_eq!(show("StatusText"), "mine, start 1");
-    let main = show("MainPID");
-    assert_eq!(host.ask(&format!("cat /proc/{main}/comm")), "notify-bridge");
-    user("systemctl --user stop web");
-    assert_eq!(show("Result"), "success");
-    assert_eq!(host.ask("find /run/user/4242 -name catena-*"), "");
 }

@@ -15,7 +15,7 @@ each_user![if User::can_isolate;
     the_terminal_is_as_it_was_whoever_is_killed,
     what_a_program_sets_stays,
     who_joins_is_a_job_too,
-    input_is_not_pushed_from_a_new_session,
+    h2_input_is_not_pushed_from_a_new_session,
     without_a_terminal_the_app_is_in_a_new_session,
 ];
 
@@ -200,7 +200,7 @@ fn who_joins_is_a_job_too(user: User) {
     container.finish();
 }
 
-fn input_is_not_pushed_from_a_new_session(user: User) {
+fn h2_input_is_not_pushed_from_a_new_session(user: User) {
     let legacy = std::fs::read_to_string("/proc/sys/dev/tty/legacy_tiocsti");
     let pushes = |options: &str| {
         let mut terminal = Terminal::new().expect("a terminal");

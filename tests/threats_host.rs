@@ -4,11 +4,13 @@ use std::fs;
 use std::process::Command;
 
 use catena_tests::pivot::{can_pivot, containers, rootfs};
-use catena_tests::{Chain, Scratch, User, any, each_user, like, need};
+use catena_tests::{Cell, Chain, Scratch, User, any, each_user, like, need};
 
 each_user![if can_pivot;
     f6_a_false_proc_is_not_believed,
     f6_a_label_is_not_written_elsewhere,
+    h6_a_number_that_has_passed_on_is_not_entered,
+    h7_no_limit_without_its_controller,
     h8_no_library_is_preloaded_into_a_tool,
     h8_the_environment_can_be_cleared,
 ];
@@ -67,6 +69,60 @@ fn f6_a_label_is_not_written_elsewhere(user: User) {
     }
 }
 
+/// One container takes the place of another, with the same numbers, while ns-enter looks at it.
+const RECYCLE: &str = r#"
+    start() {
+        ns-unshare --hostname $1 -- mini-init --grace 0 -- sleep 60 &
+        monitor=$!
+        # Without a fork, which would take a number.
+        name=; until [ "$name" = mini-init ]; do
+            read -r init </proc/$monitor/task/$monitor/children
+            read -r name </proc/$init/comm
+        done 2>/dev/null
+    }
+    start first; first=$init before=$monitor
+    strace -o "$0" -e trace=pidfd_open -e inject=pidfd_open:signal=SIGSTOP:when=1         ns-enter --no-cgroup $first -- hostname &
+    tracer=$!
+    until grep -q 'stopped by SIGSTOP' "$0"; do :; done 2>/dev/null
+    joiner=; read -r joiner </proc/$tracer/task/$tracer/children
+    if [ "$1" = recycled ]; then
+        kill -9 $before; wait $before 2>/dev/null
+        # The shell is PID 1, and collects the dead when it waits for something.
+        while [ -e /proc/$first ]; do env true; done
+        echo $((before - 1)) >/proc/sys/kernel/ns_last_pid
+        start second
+        [ "$init" = "$first" ] && echo the same number
+    fi
+    kill -CONT $joiner
+    wait $tracer; echo $?
+    kill -9 $monitor"#;
+
+fn h6_a_number_that_has_passed_on_is_not_entered(user: User) {
+    need!(need::program("strace"));
+    let join = |manner: &str| {
+        let scratch = Scratch::new(user);
+        let chain = Chain::new(user, "unshare -r -p -f -m --mount-proc sh -c").arg(RECYCLE);
+        chain.arg(scratch.join("log")).arg(manner).run()
+    };
+    join("at rest").expect(0, "first\n0\n", any());
+    let recycled = join("recycled");
+    recycled.expect(0, "the same number\n125\n", like("*ns-enter: *"));
+}
+
+fn h7_no_limit_without_its_controller(user: User) {
+    for limit in ["--memory-max 64M", "--pids-max 50", "--cpu-max 50%", "--hugetlb-max 2MB,2M"] {
+        // A host without any controller.
+        let script =
+            format!("mount -t tmpfs none /sys/fs/cgroup && exec cg-enter {limit} -- echo started");
+        let outcome = Chain::new(user, "unshare -r -m sh -c").arg(script).run();
+        outcome.expect(125, "", like("cg-enter: *\n"));
+    }
+    need!(Cell::with(user, "pids"));
+    let fork = |chain: &str| Chain::new(user, &format!("{chain} {{probe}} fork 40")).run();
+    fork("cg-enter --pids-max 20 --").expect(0, like("* EAGAIN\n"), any());
+    fork("cg-enter --").expect(0, "40 enough\n", "");
+}
+
 const LIBRARY: &str = "#include <stdio.h>\n\
     __attribute__((constructor)) static void load(void) { puts(\"loaded\"); fflush(stdout); }\n";
 
@@ -95,9 +151,8 @@ fn h8_no_library_is_preloaded_into_a_tool(user: User) {
 fn h8_the_environment_can_be_cleared(user: User) {
     let root = rootfs(user);
     let env = |options: &str| {
-        let line = format!(
-            "cg-enter -- ns-unshare -- fs-pivot {root} -- priv-drop -- mini-init {options} -- env"
-        );
+        let line =
+            format!("ns-unshare -- fs-pivot {root} -- priv-drop -- mini-init {options} -- env");
         let outcome = Chain::new(user, &line).env("CANARY", "secret").run();
         outcome.expect(0, any(), "");
         outcome.stdout

@@ -16,7 +16,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 each_user![if can_pivot;
     f5_no_link_leads_a_mountpoint_out,
     f5_no_race_leads_a_mountpoint_out,
-    cve_2021_30465_no_race_in_a_shared_volume_leads_a_mountpoint_out,
+    f5_cve_2021_30465_no_race_in_a_shared_volume_leads_a_mountpoint_out,
 ];
 
 /// Folders outside, each with a file whose loss or company would show.
@@ -210,7 +210,7 @@ fn f5_no_race_leads_a_mountpoint_out(user: User) {
         .judge(user);
 }
 
-fn cve_2021_30465_no_race_in_a_shared_volume_leads_a_mountpoint_out(user: User) {
+fn f5_cve_2021_30465_no_race_in_a_shared_volume_leads_a_mountpoint_out(user: User) {
     let (root, scratch) = (rootfs(user), Scratch::new(user));
     let outside = outside(&scratch, user);
     let (volume, data) = (scratch.folder("volume", user), scratch.folder("data", user));

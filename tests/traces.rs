@@ -15,23 +15,23 @@ use nix::sys::signal::Signal;
 each_user![
     if can_pivot;
     the_app_inherits_stdio_and_no_more,
-    two_hundred_folders_do_not_leak,
+    f4_two_hundred_folders_do_not_leak,
     a_descriptor_can_be_kept,
     a_folder_cannot_be_kept,
     a_closed_stdin_is_null,
-    a_folder_as_stdin_is_refused,
+    f4_a_folder_as_stdin_is_refused,
     activated_sockets_are_handed_on,
-    sockets_for_another_are_not_handed_on,
+    h5_sockets_for_another_are_not_handed_on,
     the_signal_state_is_handed_on,
     the_environment_is_handed_on,
-    words_are_handed_on,
+    f11_words_are_handed_on,
     stdin_is_the_apps,
     limits_and_the_like_are_handed_on,
     the_working_directory_is_handed_on,
     nothing_is_written_on_the_host,
     two_hundred_starts,
-    every_process_can_be_killed,
-    every_process_can_be_killed_while_it_starts,
+    h11_every_process_can_be_killed,
+    h11_every_process_can_be_killed_while_it_starts,
 ];
 
 fn can_pivot(user: User) -> Result<(), String> {
@@ -64,7 +64,7 @@ fn the_app_inherits_stdio_and_no_more(user: User) {
     assert_eq!(without.numbers(), [0, 1, 2, 3, 11]);
 }
 
-fn two_hundred_folders_do_not_leak(user: User) {
+fn f4_two_hundred_folders_do_not_leak(user: User) {
     let root = rootfs(user);
     let folder = || File::open("/").expect("open /");
     let chain =
@@ -96,7 +96,7 @@ fn a_closed_stdin_is_null(user: User) {
     assert_eq!(seen.descriptors[0].target, "/dev/null");
 }
 
-fn a_folder_as_stdin_is_refused(user: User) {
+fn f4_a_folder_as_stdin_is_refused(user: User) {
     let folder = || File::open("/usr").expect("open /usr");
     let start = Chain::new(user, "ns-unshare -- {probe}").descriptor(0, folder()).run();
     start.expect(125, "", like("ns-unshare: *standard input*directory*\n"));
@@ -123,7 +123,7 @@ fn activated_sockets_are_handed_on(user: User) {
     assert_eq!(seen.variable("LISTEN_PIDFDID"), None);
 }
 
-fn sockets_for_another_are_not_handed_on(user: User) {
+fn h5_sockets_for_another_are_not_handed_on(user: User) {
     let root = rootfs(user);
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
     let chain =
@@ -160,7 +160,7 @@ fn the_environment_is_handed_on(user: User) {
     assert_eq!(with.environment, without.environment);
 }
 
-fn words_are_handed_on(user: User) {
+fn f11_words_are_handed_on(user: User) {
     let root = rootfs(user);
     let words = ["", "--", "-x", "--help", "a b", "ns-unshare", "*", "\n", "$HOME"].map(OsStr::new);
     let words = words.into_iter().chain([OsStr::from_bytes(b"\xff\xfe")]);
@@ -301,7 +301,7 @@ fn kill_one(
     }
 }
 
-fn every_process_can_be_killed(user: User) {
+fn h11_every_process_can_be_killed(user: User) {
     let root = rootfs(user);
     for round in 0..50 * PROCESSES {
         kill_one(user, &root, round % PROCESSES, |running| {
@@ -311,7 +311,7 @@ fn every_process_can_be_killed(user: User) {
     }
 }
 
-fn every_process_can_be_killed_while_it_starts(user: User) {
+fn h11_every_process_can_be_killed_while_it_starts(user: User) {
     let root = rootfs(user);
     // How long a start takes, to choose moments within it.
     let clock = Instant::now();

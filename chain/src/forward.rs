@@ -9,6 +9,7 @@ use nix::unistd::{Pid, getpgid, getpgrp};
 
 use crate::descendants;
 use crate::error::{Error, Result, ResultExt};
+use crate::hearing::RELAYED;
 use crate::monitor::Monitor;
 use crate::signal::Signal;
 use crate::sys::{self, SignalInfo};
@@ -77,6 +78,9 @@ impl Monitor {
         if signal == Signal::CONT && self.status.is_none() && self.job.lends() {
             return self.continue_job();
         }
+        if self.hearing.is_echo(signal, &info) {
+            return Ok(());
+        }
         let Some(signal) = self.rewrite.apply(signal) else {
             return Ok(());
         };
@@ -90,10 +94,15 @@ impl Monitor {
             self.deadline = Some(Instant::now() + time);
         }
         let signal = self.job.can_stop_child(signal);
-        let queued = info.code == libc::SI_QUEUE && signal.number() == info.signal;
-        let sent = match self.target {
-            Target::Child if queued => {
-                sys::queue_signal(self.pidfd.as_fd(), info.signal, info.value)
+        let is_relayed = info.code == libc::SI_QUEUE && info.value == RELAYED;
+        let value = if info.code == libc::SI_QUEUE && !is_relayed {
+            (signal.number() == info.signal).then_some(info.value)
+        } else {
+            (self.job.child_is_init && self.shares_group()).then_some(RELAYED)
+        };
+        let sent = match (self.target, value) {
+            (Target::Child, Some(value)) => {
+                sys::queue_signal(self.pidfd.as_fd(), signal.number(), value)
             }
             _ => self.send(signal),
         };

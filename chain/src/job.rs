@@ -57,7 +57,7 @@ pub enum Share {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) terminal: Option<Terminal>,
-    child_is_init: bool,
+    pub(crate) child_is_init: bool,
     lead: Option<Lead>,
     pub(crate) errand: Option<(i32, Errand)>,
     child_is_stopped: bool,

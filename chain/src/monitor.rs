@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::error::{Result, ResultExt};
 pub use crate::fork::{Fork, Role};
 pub use crate::forward::{Rewrite, Target};
+use crate::hearing::Hearing;
 use crate::job::Job;
 pub use crate::job::Share;
 use crate::leash::Leash;
@@ -64,6 +65,7 @@ pub struct Monitor {
     pub(crate) deadline: Option<Instant>,
     /// A signal has come that ends a process.
     pub(crate) is_asked_to_end: bool,
+    pub(crate) hearing: Hearing,
     /// When it gives back the memory that its start took; `None` once it has. Most apps that end at
     /// all end before, and then that is no worth the time.
     settles: Option<Instant>,
@@ -94,6 +96,7 @@ impl Monitor {
             patience: None,
             deadline: None,
             is_asked_to_end: false,
+            hearing: Hearing::default(),
             settles: Some(Instant::now() + SETTLING_TIME),
         })
     }

@@ -28,6 +28,10 @@ pub const CHECKS: &[Check] = &[
     check("time-namespace", "ns-unshare --user --time --keep-groups -- true"),
     check("procfs", "ns-unshare --user --pid --mount --keep-groups -- true"),
     check("mount-tree", "ns-unshare --keep-groups -- fs-pivot / -- true"),
+    check(
+        "mount-api",
+        "ns-unshare --user --mount --keep-groups -- fs-pivot --no-defaults / -- true",
+    ),
     check("overlay", "ns-unshare --keep-groups -- fs-pivot --ephemeral / -- true"),
     check("seccomp", "ns-unshare --user --keep-groups -- priv-drop --keep-groups -- true"),
     check(

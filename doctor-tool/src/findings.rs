@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::attempt::{Toolbox, first_line};
 use crate::checks::{CHECKS, Check, MAIN_JOB};
+use crate::probes::{self, Probe};
 
 /// All that was found.
 #[derive(Debug, Serialize)]
@@ -17,6 +18,7 @@ pub struct Findings {
     machine: String,
     user: u32,
     checks: Vec<Finding>,
+    probes: Vec<Probe>,
     settings: Vec<Setting>,
 }
 
@@ -45,6 +47,10 @@ const SETTINGS: &[&str] = &[
     "/proc/sys/user/max_mnt_namespaces",
     "/proc/sys/user/max_pid_namespaces",
     "/proc/sys/user/max_net_namespaces",
+    "/proc/sys/user/max_uts_namespaces",
+    "/proc/sys/user/max_ipc_namespaces",
+    "/proc/sys/user/max_cgroup_namespaces",
+    "/proc/sys/user/max_time_namespaces",
     "/proc/sys/kernel/unprivileged_userns_clone",
     "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
     "/proc/sys/kernel/yama/ptrace_scope",
@@ -66,6 +72,7 @@ impl Findings {
             machine: system.machine().to_string_lossy().into_owned(),
             user: rustix::process::geteuid().as_raw(),
             checks,
+            probes: probes::all(),
             settings: SETTINGS.iter().filter_map(setting).collect(),
         })
     }
@@ -99,6 +106,12 @@ impl fmt::Display for Findings {
                     line.map_or(Ok(()), |line| writeln!(text, "    {what}: {line}"))?;
                 }
             }
+        }
+        writeln!(text)?;
+        for probe in &self.probes {
+            let answer = if probe.works { "works" } else { "no" };
+            writeln!(text, "{:<17} {answer}: {}", probe.name, probe.found)?;
+            probe.hint.map_or(Ok(()), |hint| writeln!(text, "    hint: {hint}"))?;
         }
         writeln!(text)?;
         for setting in &self.settings {

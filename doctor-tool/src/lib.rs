@@ -8,6 +8,7 @@
 mod attempt;
 mod checks;
 mod findings;
+mod probes;
 
 use std::io::Write;
 

@@ -47,7 +47,7 @@ pub fn check(input: &[u8]) {
 fn as_fs_pivot(root: BorrowedFd<'_>, path: &Path) -> Option<OwnedFd> {
     match place::find(root, path).ok()? {
         Found::There(place) => Some(place),
-        Found::Missing(ancestor, names) => place::make(ancestor, &names, Kind::Folder).ok(),
+        Found::Missing(ancestor, names) => place::make(ancestor.as_fd(), &names, Kind::Folder).ok(),
     }
 }
 

@@ -12,9 +12,9 @@ use chain::environment::Environment;
 use chain::procfs::Procfs;
 use chain::signal::Given;
 use chain::sys::{self, Change, Forked};
-use chain::{Error, Result, ResultExt, leash, namespace};
+use chain::{Error, Result, ResultExt, leash, namespace, resolve};
 use nix::sched::{CloneFlags, setns};
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::processes::Processes;
@@ -142,7 +142,7 @@ fn enter_network(procfs: &Procfs, app: i32) -> Result<()> {
 fn find(procfs: &Procfs, app: i32, path: &Path) -> Option<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let root = openat(procfs, format!("{app}/root"), flags, Mode::empty()).ok()?;
-    openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()
+    resolve::open(root.as_fd(), path, flags, ResolveFlags::IN_ROOT).ok()
 }
 
 fn succeeds(command: &CString, app: i32, environment: &Environment) -> Result<bool> {

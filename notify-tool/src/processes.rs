@@ -59,7 +59,7 @@ impl Processes {
     }
 
     fn way_up(&self, pid: i32) -> Option<Origin> {
-        let Some(mut parent) = self.parent(pid) else {
+        let Some(mut parent) = self.procfs.parent(pid) else {
             return Some(Origin::Gone);
         };
         let mut is_app = !self.is_tool(pid);
@@ -74,7 +74,7 @@ impl Processes {
                 return None;
             }
             is_app &= self.is_tool(parent);
-            parent = self.parent(parent)?;
+            parent = self.procfs.parent(parent)?;
         }
         Some(Origin::Stranger)
     }
@@ -83,7 +83,7 @@ impl Processes {
     /// them, or `pid` itself.
     pub fn app(&self, pid: i32) -> Option<i32> {
         if !self.is_tool(pid) {
-            return self.parent(pid).map(|_| pid);
+            return self.procfs.parent(pid).map(|_| pid);
         }
         let children = self.procfs.read(&format!("{pid}/task/{pid}/children")).ok()?;
         let mut children = children.split_ascii_whitespace();
@@ -104,13 +104,6 @@ impl Processes {
             let candidate = entry.file_name().to_str()?.parse().ok()?;
             is_meant(&candidate).then_some(candidate)
         })
-    }
-
-    /// The parent of `pid`: the field after the name, which may hold spaces and parentheses.
-    fn parent(&self, pid: i32) -> Option<i32> {
-        let stat = self.procfs.read(&format!("{pid}/stat")).ok()?;
-        let (_, fields) = stat.rsplit_once(") ")?;
-        fields.split(' ').nth(1)?.parse().ok()
     }
 
     /// Its id in its own PID namespace, the last of those that it has.

@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use chain::procfs::Procfs;
-use chain::{Explanation, LinkArgs, Next, PathForm, Result, ResultExt};
+use chain::{Errno, Error, Explanation, LinkArgs, Next, PathForm, Result, ResultExt};
 use rustix::fs::OFlags;
 
 use crate::defaults::{Cgroups, Defaults, Dev, Kernel};
@@ -203,7 +203,8 @@ impl chain::Tool for FsPivot {
 
         let folder = tree
             .open(&self.chdir, OFlags::PATH | OFlags::DIRECTORY)
-            .or_fail_on("can't change to", &self.chdir)?;
+            .or_fail_on("can't change to", &self.chdir)
+            .map_err(|error| self.explain_chdir(error, &defaults))?;
         let root = tree.finish(seal)?;
         if self.on_rootfs {
             pivot::cover_with(&root, folder, &self.chdir)?;
@@ -222,6 +223,21 @@ impl FsPivot {
             _ => None,
         });
         of_root.chain(of_binds)
+    }
+
+    /// A folder that ROOT has may be hidden by what is mounted over it.
+    fn explain_chdir(&self, error: Error, defaults: &Defaults) -> Error {
+        let tops = defaults.tops();
+        let over = tops.iter().find(|top| self.chdir.starts_with(Path::new("/").join(top)));
+        match over {
+            Some(top) if error.errno() == Some(Errno::ENOENT) => {
+                let folder = self.chdir.display();
+                error.hint(format!(
+                    "a new /{top} hides what ROOT has there: --bind {folder}:{folder} shows the host's"
+                ))
+            }
+            _ => error,
+        }
     }
 
     fn defaults(&self) -> Defaults {

@@ -5,14 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
-use chain::{Errno, Error, Result, ResultExt};
+use chain::{Errno, Error, Result, ResultExt, resolve};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, chmodat, fstat, mkdirat, openat, openat2,
-    readlinkat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, chmodat, fstat, mkdirat, openat, readlinkat,
 };
 
-/// How often the kernel is asked again when a rename of others makes a `..` undecidable.
-const RETRIES: u32 = 128;
 /// As many links as the kernel itself follows (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
 
@@ -41,28 +38,19 @@ pub fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> rustix::io::Res
 
 /// Opens `path` below `root`; a symbolic link on the way is an error.
 pub fn open_plain(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-    open_with(root, path, flags, resolve)
+    open_with(root, path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS)
 }
 
 fn open_with(
     root: BorrowedFd<'_>,
     path: &Path,
     flags: OFlags,
-    resolve: ResolveFlags,
+    how: ResolveFlags,
 ) -> rustix::io::Result<OwnedFd> {
-    let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
+    let how = how | ResolveFlags::NO_MAGICLINKS;
     #[cfg(feature = "weakened")]
-    let (path, resolve) = (path.strip_prefix("/").unwrap_or(path), resolve & ResolveFlags::empty());
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    let flags = flags | OFlags::CLOEXEC;
-    let mut left = RETRIES;
-    loop {
-        match openat2(root, path, flags, Mode::empty(), resolve) {
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) if left > 0 => left -= 1,
-            result => return result,
-        }
-    }
+    let (path, how) = (path.strip_prefix("/").unwrap_or(path), how & ResolveFlags::empty());
+    resolve::open(root, path, flags, how)
 }
 
 /// Finds `path` in `root`. A link that leads nowhere (as /etc/resolv.conf does, where /run is

@@ -114,6 +114,12 @@ impl Shell {
         self.running.wait_for(text);
     }
 
+    /// Waits until `text` stands on the terminal behind all that stood there `before`.
+    #[track_caller]
+    pub fn wait_until_grown(&mut self, before: &str, text: &str) {
+        self.running.wait_for_after(before, text);
+    }
+
     /// Waits until `true_at_last` says so.
     #[track_caller]
     pub fn wait_until(&self, what: &str, true_at_last: impl FnMut() -> bool) {

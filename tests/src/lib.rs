@@ -35,6 +35,7 @@ pub mod manager;
 pub mod need;
 pub mod outcome;
 pub mod pivot;
+pub mod process_trees;
 pub mod rootfs;
 pub mod running;
 pub mod scratch;

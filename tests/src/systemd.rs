@@ -215,6 +215,22 @@ impl Systemd {
         found.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
+    /// The main process of a unit is the bridge, and the app another one.
+    #[track_caller]
+    pub fn assert_bridged(&self, unit: &str) {
+        let main = self.show(unit, "MainPID");
+        assert_eq!(self.ask(&format!("cat /proc/{main}/comm")), "notify-bridge");
+        assert!(self.processes(unit).len() >= 3, "{:?}", self.processes(unit));
+    }
+
+    /// Nothing of a unit is left.
+    #[track_caller]
+    pub fn assert_gone(&self, unit: &str) {
+        assert!(self.processes(unit).is_empty(), "{:?}", self.processes(unit));
+        assert_eq!(self.ask("find /run /tmp -maxdepth 2 -name catena-*"), "");
+        assert_eq!(self.ask("find /sys/fs/cgroup -name app"), "");
+    }
+
     /// systemd-analyze(1) has nothing to say of the examples, but for what this version of it does
     /// not know yet.
     #[track_caller]

@@ -85,7 +85,7 @@ pub struct NsUnshare {
     #[arg(long, value_name = "SIGNAL", default_value = "KILL")]
     kill_signal: Signal,
 
-    /// What COMMAND gets in place of SIGTERM: RTMIN+3 is how systemd as COMMAND is told to halt
+    /// What COMMAND gets in place of SIGTERM (systemd: RTMIN+3)
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<Signal>,
 

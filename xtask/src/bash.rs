@@ -58,13 +58,15 @@ complete -o filenames -F {function} {name}
     Document { name: name.to_owned(), text }
 }
 
-fn spellings(argument: &Arg) -> Vec<String> {
+/// How an option is typed.
+pub(crate) fn spellings(argument: &Arg) -> Vec<String> {
     let short = argument.get_short().map(|letter| format!("-{letter}"));
     let long = argument.get_long().map(|word| format!("--{word}"));
     short.into_iter().chain(long).collect()
 }
 
-fn takes_next_word(argument: &Arg) -> bool {
+/// Whether the word after the option is its value.
+pub(crate) fn takes_next_word(argument: &Arg) -> bool {
     !argument.is_positional()
         && argument.get_action().takes_values()
         && !argument.is_require_equals_set()

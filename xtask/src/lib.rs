@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bash;
+pub mod fish;
 pub mod manual;
 pub mod roff;
 
@@ -43,18 +44,25 @@ pub fn manuals() -> Vec<Document> {
     pages
 }
 
-/// The completions of all tools for zsh or fish.
-pub fn completions(shell: Shell) -> Vec<Document> {
+/// The script with the words from COMMAND on left to COMMAND's own completion.
+fn with_command(script: &str) -> String {
+    let line = |line: &str| match line.starts_with("'*::command --") {
+        true => "'*:::command:_normal' \\\n".to_owned(),
+        false => format!("{line}\n"),
+    };
+    let script: String = script.lines().map(line).collect();
+    script.replace("_arguments_options=(-s -S -C)", "_arguments_options=(-s -S -C -A '-*')")
+}
+
+/// The completions of all tools for zsh.
+pub fn zsh() -> Vec<Document> {
     let one = |mut command: Command| {
         let name = command.get_name().to_owned();
         let mut text = Vec::new();
-        clap_complete::generate(shell, &mut command, &name, &mut text);
+        clap_complete::generate(Shell::Zsh, &mut command, &name, &mut text);
         let text = String::from_utf8(text).expect("a completion script is text");
-        let name = match shell {
-            Shell::Zsh => format!("_{name}"),
-            _ => format!("{name}.fish"),
-        };
-        Document { name, text }
+        let text = with_command(&text);
+        Document { name: format!("_{name}"), text }
     };
     commands().into_iter().map(one).collect()
 }

@@ -6,7 +6,6 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap_complete::Shell;
 use xtask::Document;
 
 fn main() -> ExitCode {
@@ -32,8 +31,9 @@ fn main() -> ExitCode {
 fn write_completions(folder: &Path) -> std::io::Result<()> {
     let bash: Vec<Document> = xtask::commands().iter().map(xtask::bash::completion).collect();
     write(&folder.join("bash"), &bash)?;
-    write(&folder.join("zsh"), &xtask::completions(Shell::Zsh))?;
-    write(&folder.join("fish"), &xtask::completions(Shell::Fish))
+    let fish: Vec<Document> = xtask::commands().iter().map(xtask::fish::completion).collect();
+    write(&folder.join("zsh"), &xtask::zsh())?;
+    write(&folder.join("fish"), &fish)
 }
 
 fn write(folder: &Path, documents: &[Document]) -> std::io::Result<()> {

@@ -6,10 +6,9 @@ use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use chain::{Errno, Error, Result, ResultExt};
+use chain::{Errno, Error, Result, ResultExt, resolve};
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, chownat, mkdirat, openat, openat2, statat,
-    unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, chownat, mkdirat, openat, statat, unlinkat,
 };
 use rustix::process::{Gid, Uid};
 
@@ -53,11 +52,9 @@ impl Group {
             true => self.path.clone(),
             false => self.path.join(way),
         };
-        let way = if way.as_os_str().is_empty() { Path::new(".") } else { way };
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let fd =
-            rustix::io::retry_on_intr(|| openat2(&self.fd, way, FOLDER, Mode::empty(), resolve))
-                .or_fail_on("can't open the cgroup", &path)?;
+        let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let fd = resolve::open(self.fd.as_fd(), way, FOLDER, how)
+            .or_fail_on("can't open the cgroup", &path)?;
         Ok(self.sibling(fd, path))
     }
 

@@ -36,6 +36,22 @@ pub fn add_seccomp_filter(flags: u32, program: &[BpfInstruction]) -> io::Result<
     .map(drop)
 }
 
+/// The version of Landlock's interface that this kernel has (LANDLOCK_CREATE_RULESET_VERSION of
+/// landlock_create_ruleset(2)); ENOSYS or EOPNOTSUPP where it is not built in or not enabled.
+pub fn landlock_version() -> io::Result<u32> {
+    const LANDLOCK_CREATE_RULESET_VERSION: u32 = 1;
+    // SAFETY: with this flag no attributes are read, so that null is what they have to be.
+    let version = checked(unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<libc::c_void>(),
+            0_usize,
+            LANDLOCK_CREATE_RULESET_VERSION,
+        )
+    })?;
+    Ok(version as u32)
+}
+
 /// Puts this process into a new session keyring that nobody else has, and returns its serial
 /// number (KEYCTL_JOIN_SESSION_KEYRING of keyctl(2)).
 pub fn new_session_keyring() -> io::Result<i32> {

@@ -121,10 +121,8 @@ fn parents(procfs: &Procfs) -> Result<Vec<(i32, i32)>> {
         let Some(pid) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        // It may have ended since; its name may hold anything, a bracket too.
-        let stat = procfs.read(&format!("{pid}/stat")).unwrap_or_default();
-        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1));
-        found.extend(parent.and_then(|parent| parent.parse().ok()).map(|parent| (pid, parent)));
+        // It may have ended since.
+        found.extend(procfs.parent(pid).map(|parent| (pid, parent)));
     }
     Ok(found)
 }

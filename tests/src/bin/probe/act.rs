@@ -37,6 +37,9 @@ pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
         ("deaf", []) => deaf(),
         ("hold", []) => hold(),
         ("signals", [count]) => signals(number(count)),
+        ("tree", [seed]) => crate::tree::grow(number(seed)),
+        ("storm", [signals, orphans]) => load::storm(number(signals), number(orphans)),
+        ("siginfo", [count]) => crate::signals::tell(number(count)),
         ("write", [path, text]) => result(fs::write(path, text.as_encoded_bytes())),
         ("append", [path]) => result(OpenOptions::new().append(true).open(path).map(drop)),
         ("read", [path]) => result(fs::read(path).map(drop)),
@@ -83,7 +86,7 @@ fn result(result: io::Result<()>) -> i32 {
 }
 
 /// A child; the probe has one thread.
-fn child() -> nix::Result<ForkResult> {
+pub fn child() -> nix::Result<ForkResult> {
     // SAFETY: the probe never has a second thread, so no lock is held at the fork.
     unsafe { fork() }
 }

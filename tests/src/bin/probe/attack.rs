@@ -25,7 +25,7 @@ pub fn on_all() -> i32 {
                 continue;
             }
             for (way, worked) in try_all(pid, program.is_ok()) {
-                if worked && said.insert(way) {
+                if worked && !has_become_own(pid) && said.insert(way) {
                     say(&format!("reached {way}"));
                 }
             }
@@ -33,15 +33,25 @@ pub fn on_all() -> i32 {
     }
 }
 
+/// Whether what was reached is, or was until it ended, the container's own program: its name stays
+/// when all else of a process is gone, and until it is reaped.
+fn has_become_own(pid: i32) -> bool {
+    let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let now = name(&pid.to_string());
+    now.is_empty() || now == name("self")
+}
+
 fn try_all(pid: i32, sees_program: bool) -> [(&'static str, bool); 6] {
     let can_open = |name: &str| File::open(format!("/proc/{pid}/{name}")).is_ok();
-    let can_list = fs::read_dir(format!("/proc/{pid}/fd")).is_ok();
+    // The numbers alone lead nowhere.
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let can_follow = descriptors.map(|fd| fd.path()).any(|fd| fs::read_link(fd).is_ok());
     [
         ("exe", sees_program),
         ("root", can_open("root/")),
         ("cwd", can_open("cwd/")),
         ("mem", can_open("mem")),
-        ("fd", can_list),
+        ("fd", can_follow),
         ("ptrace", can_hold(pid)),
     ]
 }

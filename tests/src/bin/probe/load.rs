@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::act::say;
 
@@ -80,18 +80,24 @@ pub fn together(
             u128::from_ne_bytes(end)
         }
     };
+    // What it took to get here is another matter.
+    let before = cpu_time();
     let done = match disk {
         Some(disk) => read_blocks(disk, |_| now() < end) as i64,
         None => {
             while now() < end {
                 std::hint::spin_loop();
             }
-            let used = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage");
-            (used.user_time() + used.system_time()).num_milliseconds()
+            (cpu_time() - before).num_milliseconds()
         }
     };
     say(&done.to_string());
     0
+}
+
+fn cpu_time() -> TimeVal {
+    let used = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage");
+    used.user_time() + used.system_time()
 }
 
 /// Reads block after block past the cache as long as `goes_on`; gives their number.
@@ -108,4 +114,55 @@ fn read_blocks(path: &OsString, goes_on: impl Fn(usize) -> bool) -> usize {
         count += 1;
     }
     count
+}
+
+/// Sends PID 1 `signals` signals that it forwards here, while `orphans` orphans die; says how many nobody
+/// has reaped, the time that this process and PID 1 took, and what PID 1 takes after that, in
+/// ticks of the clock.
+pub fn storm(signals: usize, orphans: usize) -> i32 {
+    let ignored = [libc::SIGUSR1, libc::SIGUSR2];
+    for signal in ignored {
+        // SAFETY: SIG_IGN installs no handler.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+    let per_orphan = signals / orphans;
+    for _ in 0..orphans {
+        // SAFETY: one thread, so that no lock is held at the fork; the child ends at once.
+        unsafe {
+            if libc::fork() == 0 {
+                libc::fork();
+                libc::_exit(0);
+            }
+        }
+        for number in 0..per_orphan {
+            // SAFETY: takes two integers.
+            unsafe { libc::kill(1, ignored[number % 2]) };
+        }
+    }
+    // SAFETY: a null status is allowed.
+    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
+    let dead = || {
+        let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+        let stats =
+            entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+        stats
+            .filter(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
+            .count()
+    };
+    let end = Instant::now() + Duration::from_secs(20);
+    while dead() > 0 && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (own, theirs) = (ticks("self"), ticks("1"));
+    std::thread::sleep(Duration::from_millis(300));
+    let idle = ticks("1") - theirs;
+    crate::act::say(&format!("{} {own} {theirs} {idle}", dead()));
+    42
+}
+
+/// utime and stime of /proc/PID/stat.
+fn ticks(pid: &str) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
+    fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
 }

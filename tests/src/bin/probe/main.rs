@@ -11,6 +11,8 @@ mod attack;
 mod call;
 mod load;
 mod look;
+mod signals;
+mod tree;
 
 use std::io::Write;
 
@@ -24,9 +26,11 @@ extern "C" fn main(_count: libc::c_int, _words: *const *const libc::c_char) -> l
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     match words.split_first() {
         // Where one of the calls that it makes to look is made to fail, it looks again.
-        Some((deed, [])) if deed == "steadily" => {
-            report(&steady(|| look::around(descriptors.clone())))
-        }
+        // The host's other processes are never the same twice.
+        Some((deed, [])) if deed == "steadily" => report(&steady(|| Seen {
+            processes: Default::default(),
+            ..look::around(descriptors.clone())
+        })),
         None => report(&look::around(descriptors)),
         Some((deed, words)) => act::out(deed, words),
     }

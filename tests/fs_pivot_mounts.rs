@@ -245,8 +245,12 @@ fn a_detached_mount_is_attached(user: User) {
     scratch.file("data/file", "data\n");
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let mount = open_tree(rustix::fs::CWD, scratch.join("data"), flags).expect("open_tree");
-    let line = format!("unshare -m fs-pivot --mount-fd 9:/mnt --proc=bind {root} -- cat /mnt/file");
-    let start = |mount| Chain::new(user, &line).descriptor(9, mount).run();
+    // A PID 1 whose mount namespace can be seen to be another one.
+    let chain = "unshare --fork --pid --mount-proc sh -c";
+    let line = format!(
+        "unshare -m fs-pivot --mount-fd 9:/mnt --proc=bind {root} -- cat /mnt/file; exit $?"
+    );
+    let start = |mount| Chain::new(user, chain).arg(&line).descriptor(9, mount).run();
     start(fs::File::from(mount)).expect(0, "data\n", "");
     // A folder is no mount.
     let folder = fs::File::open(scratch.join("data")).expect("open");

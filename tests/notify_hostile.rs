@@ -69,8 +69,12 @@ for _ in range(20):
         send(b"STATUS=forged", credentials=(1, 0, 0))
     send(b"STATUS=x\rMAINPID=1")
     send(b"STATUS=y\\\nMAINPID=1")
-settle()
-after = bridge_descriptors()
+# What it has open for a moment is no leak.
+for _ in range(100):
+    settle()
+    after = bridge_descriptors()
+    if after <= before:
+        break
 print("leaked" if after > before else "clean")
 send(b"READY=1")
 "#;

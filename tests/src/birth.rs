@@ -85,6 +85,8 @@ impl Birth {
         for number in &self.closed {
             sys::close(*number);
         }
+        // nohup(1) before the test runner is not the chain's.
+        sys::forget_ignored_signals();
         for signal in &self.ignored {
             sys::ignore(*signal as i32)?;
         }

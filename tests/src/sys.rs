@@ -80,6 +80,14 @@ pub fn close(number: RawFd) {
     }
 }
 
+/// Gives every signal its default action, but for those of which the kernel or the C library says no.
+pub fn forget_ignored_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL installs no handler.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// What happens to `signal` from here on is nothing.
 pub fn ignore(signal: i32) -> io::Result<()> {
     // SAFETY: SIG_IGN installs no handler, so no code of ours can run in a signal's context.

@@ -16,6 +16,7 @@ each_user![if Cell::can_be_made;
     it_waits_no_longer_than_asked,
     what_ignores_signals_is_killed,
     it_is_removed_with_all_in_it,
+    it_explains_and_does_nothing,
     a_missing_cgroup_is_an_error,
     bad_usage_is_refused,
 ];
@@ -123,6 +124,29 @@ fn it_is_removed_with_all_in_it(user: User) {
     act(user, &cell, "web --rm", 0);
     running.finish().expect(Signal::SIGKILL, "ready\n", "");
     assert!(!cell.cgroups().iter().any(|path| path.starts_with("web")), "{:?}", cell.cgroups());
+}
+
+fn it_explains_and_does_nothing(user: User) {
+    let cell = Cell::shared(user);
+    let mut running = start(user, &cell, "{probe} signals 1");
+    let explain = |words: &str, expected: &str| {
+        let chain = Chain::new(user, &format!("cg-signal web --explain {words}"));
+        chain.in_cell(&cell).leaves_processes().run().expect(0, like(expected), "");
+    };
+    explain("", "cg-signal: sends TERM to all processes in /*/web and below\n");
+    explain(
+        "--rm --kill --wait=5 --thaw -s USR1",
+        "cg-signal: sends USR1 to all processes in /*/web and below\n\
+         cg-signal: lets the stopped processes in /*/web go on\n\
+         cg-signal: waits until no process is left in /*/web, at most 5 s\n\
+         cg-signal: kills all processes in /*/web and below\n\
+         cg-signal: kills what is left in /*/web, and removes it\n",
+    );
+    explain("--freeze", "cg-signal: stops all processes in /*/web and below\n");
+    // The first signal that it gets, while it runs.
+    act(user, &cell, "web -s USR2", 0);
+    running.wait_for("ready\nSIGUSR2\n");
+    running.finish().expect(0, "ready\nSIGUSR2\n", "");
 }
 
 fn a_missing_cgroup_is_an_error(user: User) {

@@ -1,12 +1,14 @@
 //! `cg-signal`: act on all that is in a cgroup.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chain::signal::Signal;
-use chain::{Act, Errno, Error, Result};
+use chain::{Act, Errno, Error, Result, ResultExt};
 
 use crate::cg_enter::parse_parent;
+use crate::group::Group;
 use crate::hierarchy::Hierarchies;
 use crate::{name, processes, removal};
 
@@ -47,6 +49,22 @@ pub struct CgSignal {
     /// Remove it, killing what is left
     #[arg(long)]
     rm: bool,
+
+    /// Say what would be done, and to which cgroup, and do nothing
+    #[arg(long)]
+    explain: bool,
+}
+
+/// One thing that it does.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Freeze,
+    Signal(Signal),
+    Thaw,
+    /// At most for so many seconds.
+    Wait(Option<f64>),
+    Kill,
+    Remove,
 }
 
 /// As timeout(1) has it.
@@ -57,34 +75,64 @@ impl Act for CgSignal {
         let hierarchies = Hierarchies::find()?;
         let parent = hierarchies.base()?.parent(self.parent.as_deref())?;
         let group = parent.open(&self.name)?;
-        if self.freeze {
-            group.freeze(true)?;
+        let steps = self.steps();
+        if self.explain {
+            return explain(&steps, &group);
         }
-        if let Some(signal) = self.signal_to_send() {
-            processes::signal_all(&group, signal)?;
-        }
-        if self.thaw {
-            group.freeze(false)?;
-        }
-        let is_empty = match self.wait {
-            None => true,
-            Some(limit) => removal::wait_until_empty(&group, deadline(limit)?)?,
-        };
-        if self.kill {
-            removal::kill(&group)?;
-        }
-        if self.rm {
-            self.remove(&hierarchies)?;
+        let mut is_empty = true;
+        for step in steps {
+            match step {
+                Step::Freeze => group.freeze(true)?,
+                Step::Signal(signal) => processes::signal_all(&group, signal)?,
+                Step::Thaw => group.freeze(false)?,
+                Step::Wait(limit) => {
+                    is_empty = removal::wait_until_empty(&group, deadline(limit)?)?;
+                }
+                Step::Kill => removal::kill(&group)?,
+                Step::Remove => self.remove(&hierarchies)?,
+            }
         }
         Ok(if is_empty || self.kill || self.rm { 0 } else { TIMED_OUT })
     }
 }
 
+/// A line for each step, as the links of a chain explain theirs.
+fn explain(steps: &[Step], group: &Group) -> Result<u8> {
+    let path = chain::explain::word(&group.path);
+    let mut text = String::new();
+    for step in steps {
+        let step = match step {
+            Step::Freeze => format!("stops all processes in {path} and below"),
+            Step::Signal(signal) => format!("sends {signal} to all processes in {path} and below"),
+            Step::Thaw => format!("lets the stopped processes in {path} go on"),
+            Step::Wait(None) => format!("waits until no process is left in {path}"),
+            Step::Wait(Some(seconds)) => {
+                format!("waits until no process is left in {path}, at most {seconds} s")
+            }
+            Step::Kill => format!("kills all processes in {path} and below"),
+            Step::Remove => format!("kills what is left in {path}, and removes it"),
+        };
+        text.push_str(&format!("cg-signal: {step}\n"));
+    }
+    std::io::stdout().write_all(text.as_bytes()).or_fail("can't print the steps")?;
+    Ok(0)
+}
+
 impl CgSignal {
-    fn signal_to_send(&self) -> Option<Signal> {
+    /// What the options say, in the order in which it is done.
+    fn steps(&self) -> Vec<Step> {
         let does_something_else =
             self.freeze || self.thaw || self.wait.is_some() || self.kill || self.rm;
-        self.signal.or((!does_something_else).then_some(Signal::TERM))
+        let signal = self.signal.or((!does_something_else).then_some(Signal::TERM));
+        let steps = [
+            self.freeze.then_some(Step::Freeze),
+            signal.map(Step::Signal),
+            self.thaw.then_some(Step::Thaw),
+            self.wait.map(Step::Wait),
+            self.kill.then_some(Step::Kill),
+            self.rm.then_some(Step::Remove),
+        ];
+        steps.into_iter().flatten().collect()
     }
 
     /// Its parts in the other hierarchies have no processes once the first is gone. Those that

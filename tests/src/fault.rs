@@ -191,11 +191,17 @@ impl Subject {
     /// The lines of a log that are about processes which are not the app yet: process and text.
     fn of_tools<'a>(&self, log: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let program = format!("(\"{}\", ", self.app);
-        let mut apps = BTreeSet::new();
+        let (mut apps, mut about_to_be) = (BTreeSet::new(), BTreeSet::new());
         log.lines().filter_map(move |line| {
             let (process, text) = line.split_once(' ')?;
             let text = text.trim_start();
-            if text.starts_with("execve") && text.contains(&program) && text.ends_with(" = 0") {
+            // strace interrupts the line of one process by that of another, such as of a parent that
+            // goes on once its child has run its exec.
+            if text.starts_with("execve") && text.contains(&program) {
+                about_to_be.insert(process);
+            }
+            let is_exec = text.starts_with("execve") || text.starts_with("<... execve");
+            if is_exec && about_to_be.contains(process) && text.ends_with(" = 0") {
                 apps.insert(process);
                 return None;
             }

@@ -1,6 +1,7 @@
 //! ns-enter: into a running container, with its privileges and no others, and no way out of it.
 
 use std::fs::Permissions;
+use std::io::PipeWriter;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
@@ -23,6 +24,7 @@ each_user![if User::can_isolate;
     the_program_that_joins_is_not_overwritten,
     seccomp_filters_are_the_containers,
     a_filter_without_no_new_privs_is_copied_too,
+    a_filter_that_lies_gives_no_capability,
     the_container_is_found_by_its_cgroup,
     an_image_without_a_shell_gets_a_toolbox,
 ];
@@ -256,27 +258,36 @@ fn seccomp_filters_are_the_containers(user: User) {
     end(container);
 }
 
-fn a_filter_without_no_new_privs_is_copied_too(user: User) {
-    if !user.is_root() {
-        return;
-    }
-    // As a container engine has it: root inside, a filter, and no no_new_privs.
-    let script = "import ctypes, os, struct\n\
+/// A container as an engine makes it: root inside, a filter, and no no_new_privs. `first` is Python
+/// that runs before that, `program` the filter's instructions: code, jt, jf, k.
+fn filtered(user: User, first: &str, program: &str) -> (Running, PipeWriter) {
+    let script = format!(
+        "import ctypes, os, struct\n\
         libc = ctypes.CDLL(None, use_errno=True)\n\
-        f = struct.pack('HBBI', 0x20, 0, 0, 0) + struct.pack('HBBI', 0x15, 0, 1, 250) + \
-            struct.pack('HBBI', 6, 0, 0, 0x50000 | 99) + struct.pack('HBBI', 6, 0, 0, 0x7fff0000)\n\
-        b = ctypes.create_string_buffer(f)\n\
-        p = struct.pack('HxxxxxxP', 4, ctypes.addressof(b))\n\
+        {first}\n\
+        f = [struct.pack('HBBI', *line) for line in [{program}]]\n\
+        b = ctypes.create_string_buffer(b''.join(f))\n\
+        p = struct.pack('HxxxxxxP', len(f), ctypes.addressof(b))\n\
         q = ctypes.create_string_buffer(p)\n\
         assert libc.prctl(22, 2, q, 0, 0) == 0\n\
         print('ready', flush=True)\n\
-        os.read(0, 1)\n";
-    need!(catena_tests::need::program("python3"));
+        os.read(0, 1)\n"
+    );
     let (held, writer) = std::io::pipe().expect("pipe");
     let chain =
         Chain::new(user, "ns-unshare -- /usr/bin/python3 -c").arg(script).descriptor(0, held);
     let mut container = chain.start();
     container.wait_for("ready\n");
+    (container, writer)
+}
+
+fn a_filter_without_no_new_privs_is_copied_too(user: User) {
+    if !user.is_root() {
+        return;
+    }
+    need!(catena_tests::need::program("python3"));
+    let keyctl = "(32, 0, 0, 0), (21, 0, 1, 250), (6, 0, 0, 0x50000 | 99), (6, 0, 0, 0x7fff0000)";
+    let (container, writer) = filtered(user, "", keyctl);
     let line = format!("ns-enter --no-cgroup {} -- {{probe}} calls native 250", inner(&container));
     let calls = Chain::new(user, &line).run().stdout;
     // keyctl of x86_64; elsewhere another call.
@@ -284,6 +295,33 @@ fn a_filter_without_no_new_privs_is_copied_too(user: User) {
     let line =
         format!("ns-enter --no-cgroup {} -- grep NoNewPrivs /proc/self/status", inner(&container));
     Chain::new(user, &line).run().expect(0, "NoNewPrivs:\t0\n", "");
+    drop(writer);
+    container.finish();
+}
+
+/// A filter of the container's own that says of the bounding set what isn't so: it holds for who
+/// joins only once that one's capabilities are what they are to be.
+fn a_filter_that_lies_gives_no_capability(user: User) {
+    if !user.is_root() {
+        return;
+    }
+    need!(catena_tests::need::program("python3"));
+    // prctl(2) of x86_64 with PR_CAPBSET_READ or PR_CAPBSET_DROP: 0, and not done.
+    let lie = "(32, 0, 0, 0), (21, 0, 4, 157), (32, 0, 0, 16), (21, 1, 0, 23), (21, 0, 1, 24), \
+               (6, 0, 0, 0x50000), (6, 0, 0, 0x7fff0000)";
+    let drop_module = "assert libc.prctl(24, 16, 0, 0, 0) == 0";
+    let (container, writer) = filtered(user, drop_module, lie);
+    let init = inner(&container);
+    let bounding = |status: &str| {
+        let line = status.lines().find(|line| line.starts_with("CapBnd")).expect("CapBnd");
+        line.to_owned()
+    };
+    let status = std::fs::read_to_string(format!("/proc/{init}/status")).expect("status");
+    let own = std::fs::read_to_string("/proc/self/status").expect("status");
+    assert_ne!(bounding(&status), bounding(&own), "the container has lost none");
+    let line = format!("ns-enter --no-cgroup {init} -- cat /proc/self/status");
+    let joined = Chain::new(user, &line).run();
+    assert_eq!(bounding(&joined.stdout), bounding(&status), "{joined}");
     drop(writer);
     container.finish();
 }

@@ -378,6 +378,15 @@ fn a_pin_that_can_not_be_used_is_an_error(user: User) {
     let script = "ns-unshare --net=pin -- true; ns-unshare --uts=pin -- echo never";
     let wrong = "ns-unshare: can't enter the namespace: 'pin': Invalid argument\nhint: *kind?\n";
     in_a_mount_namespace(user, &scratch, script).expect(125, "", like(wrong));
+    let twice = "ns-unshare --net=new --uts=./new -- echo never";
+    let refused = "ns-unshare: two namespaces can't be pinned at: './new'\n";
+    in_a_mount_namespace(user, &scratch, twice).expect(125, "", refused);
+    // A /proc of another PID namespace, in which the child's number is somebody else's.
+    let elsewhere = "exec ns-unshare --pid --no-mount-proc --mount -- \
+                     ns-unshare --pid --no-mount-proc --mount --uts=other -- echo never";
+    let unknown =
+        "ns-unshare: can't find the child in: '/proc': it belongs to another PID namespace\n";
+    in_a_mount_namespace(user, &scratch, elsewhere).expect(125, "", unknown);
     let both = "ns-unshare --net=pin --share net -- echo never";
     let contradiction = "ns-unshare: --share contradicts the file of a namespace: 'pin'\n";
     in_a_mount_namespace(user, &scratch, both).expect(125, "", contradiction);

@@ -17,6 +17,7 @@ each_user![if User::can_isolate;
     without_a_terminal_it_is_like_script,
     the_end_of_the_input_ends_the_app,
     no_output_is_lost,
+    no_message_is_too_long_for_the_relay,
     where_nobody_reads_the_app_is_hung_up,
     the_output_of_what_is_left_comes_too,
     no_other_file_is_taken_for_a_terminal,
@@ -249,6 +250,14 @@ fn no_output_is_lost(user: User) {
         let expected: String = (1..=200_000).map(|n| format!("{n}\r\n")).collect();
         let begins = outcome.stdout.trim_start_matches("^D\x08\x08");
         assert!(begins == expected, "{way}: {} of {} bytes", begins.len(), expected.len());
+    }
+}
+
+/// What the child says before its exec goes through the new terminal too.
+fn no_message_is_too_long_for_the_relay(user: User) {
+    for way in WAYS {
+        let outcome = Chain::new(user, way).arg("x".repeat(100_000)).run();
+        outcome.expect(127, any(), any());
     }
 }
 

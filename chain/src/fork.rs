@@ -24,14 +24,14 @@ pub struct Fork<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// What it gets when the monitor dies.
     pub death_signal: Signal,
-    /// It may be stopped on its way to its exec (by a freezer), and the monitor must not stand
-    /// still then.
-    pub may_stop: bool,
+    /// The monitor must not stand still until the child's exec: it may be stopped on its way there
+    /// (by a freezer), or need what the monitor does.
+    pub monitor_runs: bool,
 }
 
 impl Default for Fork<'_> {
     fn default() -> Self {
-        Fork { namespaces: 0, cgroup: None, death_signal: Signal::KILL, may_stop: false }
+        Fork { namespaces: 0, cgroup: None, death_signal: Signal::KILL, monitor_runs: false }
     }
 }
 
@@ -82,7 +82,8 @@ impl Next {
                 let terminal = self.terminal.take();
                 self.abandon();
                 let is_init = how.namespaces & libc::CLONE_NEWPID as u64 != 0;
-                let monitor = Monitor::new(pid, pidfd, leash, terminal, is_init)?;
+                let monitor =
+                    Monitor::new(pid, pidfd, Monitor::signals()?, leash, terminal, is_init);
                 prepare(pid)?;
                 monitor.tie(how.death_signal)?;
                 rustix::io::write(&go, &[1]).or_fail("can't start the child")?;
@@ -99,8 +100,12 @@ impl Next {
         how: &Fork<'_>,
         child: impl FnOnce(Next) -> Result<Infallible>,
     ) -> Result<Monitor> {
-        let has_own_memory = how.may_stop
-            || how.namespaces & libc::CLONE_NEWTIME as u64 != 0
+        // Who owns a new user namespace may trace the child, and so would write the monitor's
+        // memory. A terminal can stop the child.
+        let separate = (libc::CLONE_NEWTIME | libc::CLONE_NEWUSER) as u64;
+        let has_own_memory = how.monitor_runs
+            || how.namespaces & separate != 0
+            || self.terminal.is_some()
             || self.passes_toolbox_on();
         if has_own_memory {
             return match self.fork(how, |_| Ok(()))? {
@@ -116,6 +121,7 @@ impl Next {
         // Nobody passes it on, so it is closed before there can be an app: see `toolbox`.
         self.close_toolbox();
         let of_child = self.descriptors();
+        let signals = Monitor::signals()?;
         let is_init = how.namespaces & libc::CLONE_NEWPID as u64 != 0;
         let run = || {
             end(leash.for_child(how.death_signal).and_then(|leash| {
@@ -125,7 +131,7 @@ impl Next {
         };
         let spawned = sys::spawn(how.namespaces, how.cgroup, run).or_fail(refusal(how))?;
         of_child.into_iter().for_each(|fd| drop(sys::adopt(fd)));
-        let monitor = Monitor::new(spawned.pid, spawned.pidfd, leash, terminal, is_init)?;
+        let monitor = Monitor::new(spawned.pid, spawned.pidfd, signals, leash, terminal, is_init);
         for signal in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
             if SignalSet(spawned.held).has(signal) {
                 monitor.send(signal).or_fail("can't stop the child")?;
@@ -189,7 +195,7 @@ impl Next {
         // The child of this process, which alone waits for it: the number is its own.
         let child = Pid::from_raw(pid).ok_or_else(|| Error::new("can't fork"))?;
         let pidfd = pidfd_open(child, PidfdFlags::empty()).or_fail("can't open the child")?;
-        let monitor = Monitor::new(pid, pidfd, leash, terminal, false)?;
+        let monitor = Monitor::new(pid, pidfd, Monitor::signals()?, leash, terminal, false);
         monitor.tie(death_signal)?;
         rustix::io::write(&go, &[1]).or_fail("can't start the child")?;
         Ok(Role::Monitor(monitor))

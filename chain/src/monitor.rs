@@ -75,15 +75,21 @@ pub struct Monitor {
 const SETTLING_TIME: Duration = Duration::from_millis(100);
 
 impl Monitor {
+    /// What a monitor hears signals by: to be had before there is a child that would have to be
+    /// ended for want of it.
+    pub(crate) fn signals() -> Result<OwnedFd> {
+        sys::signalfd(SignalSet::ALL.0).or_fail("can't make a signalfd")
+    }
+
     pub(crate) fn new(
         child: i32,
         pidfd: OwnedFd,
+        signals: OwnedFd,
         leash: Leash,
         terminal: Option<Terminal>,
         is_init: bool,
-    ) -> Result<Self> {
-        let signals = sys::signalfd(SignalSet::ALL.0).or_fail("can't make a signalfd")?;
-        Ok(Monitor {
+    ) -> Self {
+        Monitor {
             child,
             pidfd,
             signals,
@@ -98,7 +104,7 @@ impl Monitor {
             is_asked_to_end: false,
             hearing: Hearing::default(),
             settles: Some(Instant::now() + SETTLING_TIME),
-        })
+        }
     }
 
     pub(crate) fn tie(&self, death_signal: Signal) -> Result<()> {

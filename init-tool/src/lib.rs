@@ -45,6 +45,10 @@ impl chain::Tool for MiniInit {
                 .hint("put ns-unshare --pid before it, or say --subreaper");
             chain::print_warning(&warning);
         }
+        if self.pty {
+            // By /proc/PID/fd of this process the app would come to the caller's terminal.
+            nix::sys::prctl::set_dumpable(false).or_fail("can't become not dumpable")?;
+        }
         if let Some(signal) = self.parent_death {
             app::follow_parent(signal)?;
         }
@@ -61,11 +65,9 @@ impl chain::Tool for MiniInit {
         self.environment.apply(&mut next);
         let lead = self.lead(&next);
         let relay = self.pty.then(Relay::open).transpose()?;
-        if relay.is_some() {
-            // By /proc/1/fd the app would come to the caller's terminal.
-            nix::sys::prctl::set_dumpable(false).or_fail("can't become not dumpable")?;
-        }
-        let mut monitor = next.spawn(&Fork::default(), |mut next| {
+        // The child's own messages pass through the relay, from the moment it has the new terminal.
+        let how = Fork { monitor_runs: self.pty, ..Fork::default() };
+        let mut monitor = next.spawn(&how, |mut next| {
             next.lead(lead)?;
             if let Some(relay) = &relay {
                 next.move_to(relay.peer()?)?;

@@ -1,5 +1,7 @@
 //! `ns-unshare --explain`.
 
+use std::path::Path;
+
 use chain::Explanation;
 use chain::explain::{IDS, word};
 
@@ -13,8 +15,9 @@ impl NsUnshare {
     pub(crate) fn say(&self, kinds: &Kinds, maps: Option<&Maps>, to: &mut Explanation) {
         let mut new: Vec<Kind> = kinds.iter().collect();
         for (kind, file) in self.files() {
+            let is_there = file_is_namespace(file);
             let file = word(file);
-            if file_is_namespace(&file) {
+            if is_there {
                 new.retain(|other| *other != kind);
                 to.step(format!("enters the {} namespace that is pinned at {file}", kind.name()));
             } else {
@@ -62,7 +65,7 @@ impl NsUnshare {
     }
 }
 
-fn file_is_namespace(file: &str) -> bool {
+fn file_is_namespace(file: &Path) -> bool {
     rustix::fs::statfs(file).is_ok_and(|found| found.f_type as u64 == crate::pin::NSFS_MAGIC)
 }
 

@@ -144,8 +144,10 @@ impl chain::Tool for NsUnshare {
         let explain = |error| kinds.explain(error);
         if need_outsider(maps.as_ref(), &pins) {
             let from_outside = |pid: i32| {
-                maps.as_ref().map_or(Ok(()), |maps| write_maps_of(maps, &procfs, pid))?;
-                pins.iter().try_for_each(|pin| pin.hold(&procfs, &pid.to_string()))
+                check_numbers(&procfs)?;
+                let pid = pid.to_string();
+                maps.as_ref().map_or(Ok(()), |maps| maps.write(&procfs, &pid))?;
+                pins.iter().try_for_each(|pin| pin.hold(&procfs, &pid))
             };
             return match next.fork(&how, from_outside).map_err(explain)? {
                 Role::Child(next) => enter_own(next),
@@ -214,7 +216,15 @@ impl NsUnshare {
     }
 
     fn pins(&self) -> Result<Vec<Pin>> {
-        self.files().map(|(kind, file)| Pin::open(kind, file)).collect()
+        let mut pins: Vec<Pin> = Vec::new();
+        for (kind, file) in self.files() {
+            // Its own lock would keep the second one waiting.
+            if pins.iter().any(|pin| pin.is_at(file)) {
+                return Err(Error::new("two namespaces can't be pinned at").object(file));
+            }
+            pins.push(Pin::open(kind, file)?);
+        }
+        Ok(pins)
     }
 
     /// The monitor's part, until PID 1 of the new namespace has ended.
@@ -291,14 +301,14 @@ fn mount_proc() -> Result<()> {
         })
 }
 
-/// The monitor's side: the child is one of its PID namespace, which /proc must be of too.
-fn write_maps_of(maps: &Maps, procfs: &Procfs, pid: i32) -> Result<()> {
-    if procfs.own_id()? != std::process::id().to_string() {
-        return Err(Error::new("can't map ids")
-            .object("/proc")
-            .reason("it belongs to another PID namespace"));
+/// A child's number means that child only in the procfs of this process's own PID namespace.
+fn check_numbers(procfs: &Procfs) -> Result<()> {
+    if procfs.own_id()? == std::process::id().to_string() {
+        return Ok(());
     }
-    maps.write(procfs, &pid.to_string())
+    Err(Error::new("can't find the child in")
+        .object("/proc")
+        .reason("it belongs to another PID namespace"))
 }
 
 /// Whether it takes a process that stays outside.

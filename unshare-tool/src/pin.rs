@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use chain::procfs::Procfs;
 use chain::{Errno, Result, ResultExt, namespace};
 use nix::sched::{CloneFlags, setns};
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstatfs, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, Stat, flock, fstat, fstatfs, open, stat};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use crate::namespaces::Kind;
@@ -50,6 +50,15 @@ impl Pin {
     pub fn kind(&self) -> Kind {
         let (Pin::There { kind, .. } | Pin::Free { kind, .. }) = self;
         *kind
+    }
+
+    /// Whether it is at `file`, under this or another name.
+    pub fn is_at(&self, file: &Path) -> bool {
+        let (Pin::There { namespace: held, .. } | Pin::Free { lock: held, .. }) = self;
+        let same = |found: Stat| {
+            fstat(held).is_ok_and(|own| (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino))
+        };
+        stat(file).is_ok_and(same)
     }
 
     /// Whether the namespace exists already.

@@ -60,7 +60,8 @@ impl Tool for CgEnter {
             cell.freeze()?;
         }
         if self.is_removed() {
-            return supervise(cell, &end, self.freeze, next);
+            let may_be_frozen = self.freeze || self.name.is_some();
+            return supervise(cell, &end, self.freeze, may_be_frozen, next);
         }
         cell.keep();
         cell.enter()?;
@@ -71,9 +72,19 @@ impl Tool for CgEnter {
 /// Starts the next link in the cgroup and removes that afterwards. The child is in the v2 cgroup
 /// from its first instruction on; the v1 ones it enters itself, which costs least. A frozen one
 /// stops where it enters, so that comes last then.
-fn supervise(mut cell: Cell<'_>, end: &End, frozen: bool, next: Next) -> Result<Infallible> {
+fn supervise(
+    mut cell: Cell<'_>,
+    end: &End,
+    frozen: bool,
+    may_be_frozen: bool,
+    next: Next,
+) -> Result<Infallible> {
     let birthplace = cell.unified().filter(|_| !frozen);
-    let how = Fork { cgroup: birthplace.map(AsFd::as_fd), may_stop: frozen, ..Fork::default() };
+    let how = Fork {
+        cgroup: birthplace.map(AsFd::as_fd),
+        monitor_runs: may_be_frozen,
+        ..Fork::default()
+    };
     let is_born_inside = birthplace.is_some();
     let child = |next: Next| {
         match is_born_inside {

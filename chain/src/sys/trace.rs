@@ -1,6 +1,7 @@
 //! Reading another process's seccomp filters (ptrace(2)).
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use super::confine::BpfInstruction;
 use super::{checked, retry};
@@ -9,26 +10,46 @@ use super::{checked, retry};
 /// known: `SECCOMP_FILTER_FLAG_LOG`.
 pub type SeccompFilter = (Vec<BpfInstruction>, u32);
 
+/// How long the process has until it is stopped.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The seccomp filters of process `pid`, the oldest first (PTRACE_SECCOMP_GET_FILTER, Linux 4.4).
 ///
-/// Stops the process for a moment. EACCES without CAP_SYS_ADMIN in the initial user namespace, or
+/// Stops the process for a moment; ETIMEDOUT if it doesn't stop within two seconds, as one that
+/// waits for its vfork(2) child does not. EACCES without CAP_SYS_ADMIN in the initial user namespace, or
 /// where this process has a filter itself; EPERM where another process traces it.
 pub fn seccomp_filters(pid: i32) -> io::Result<Vec<SeccompFilter>> {
     const PTRACE_EVENT_STOP: i32 = 128;
     trace(libc::PTRACE_SEIZE, pid, 0, 0)?;
     let mut status = 0;
-    let stopped = trace(libc::PTRACE_INTERRUPT, pid, 0, 0).and_then(|_| {
-        // SAFETY: `status` is a valid place for the result.
-        retry(|| checked(unsafe { libc::waitpid(pid, &mut status, libc::__WALL) }.into()))
-    });
-    if stopped.is_ok() && !libc::WIFSTOPPED(status) {
+    trace(libc::PTRACE_INTERRUPT, pid, 0, 0)?;
+    // One that is not stopped is let go when this process ends.
+    wait_for_stop(pid, &mut status)?;
+    if !libc::WIFSTOPPED(status) {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
     }
-    let filters = stopped.and_then(|_| read_all(pid));
+    let filters = read_all(pid);
     // What stopped it instead, if anything did, is its own to get.
     let signal = if status >> 16 == PTRACE_EVENT_STOP { 0 } else { libc::WSTOPSIG(status) };
     trace(libc::PTRACE_DETACH, pid, 0, signal as usize)?;
     filters
+}
+
+fn wait_for_stop(pid: i32, status: &mut i32) -> io::Result<()> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        // SAFETY: `status` is a valid place for the result.
+        let wait =
+            || checked(unsafe { libc::waitpid(pid, status, libc::__WALL | libc::WNOHANG) }.into());
+        if retry(wait)? != 0 {
+            return Ok(());
+        }
+        if Instant::now() > end {
+            return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
+        }
+        // A stop is told by SIGCHLD alone, which is not this function's to change.
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn read_all(pid: i32) -> io::Result<Vec<SeccompFilter>> {

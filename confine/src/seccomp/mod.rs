@@ -89,6 +89,11 @@ impl Filters {
         self.add(&no_user_namespaces(), 0, "no user namespaces")
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.programs.is_empty()
+    }
+
     /// Adds a compiled filter: an array of `struct sock_filter`, as libseccomp exports it.
     pub fn add_compiled(&mut self, source: &Source, next: &mut Next) -> Result<()> {
         let (bytes, name) = (source.read(next)?, source.to_string());

@@ -109,10 +109,15 @@ impl Privileges {
     /// Becomes them: the bounding set while CAP_SETPCAP is held, then groups and users, then the
     /// capabilities. All is read back. Seccomp filters that do not hold yet are left: with
     /// no_new_privs they can be loaded last, without it while CAP_SYS_ADMIN is held.
+    ///
+    /// The filters are the container's: they could make the calls that set and read back lie. So
+    /// all that outlives the exec is set and read back before they are loaded.
     pub(super) fn become_them(mut self) -> Result<Filters> {
-        if !self.no_new_privs {
-            std::mem::take(&mut self.filters).load()?;
-        }
+        let loads_now = !self.no_new_privs && !self.filters.is_empty();
+        let held = match loads_now {
+            true => CapabilitySet::SYS_ADMIN,
+            false => CapabilitySet::empty(),
+        };
         if let Some(sets) = &self.sets {
             sets.limit_bounding_set()?;
         }
@@ -134,16 +139,24 @@ impl Privileges {
             .map_err(|error| error.hint_if(Errno::EINVAL, unmapped))?;
         set_keep_capabilities(false).or_fail("can't reset PR_SET_KEEPCAPS")?;
         if let Some(sets) = &self.sets {
-            sets.become_them()?;
+            sets.become_them(held)?;
         }
         if self.no_new_privs {
             set_no_new_privs(true).or_fail("can't set no_new_privs")?;
         }
-        self.check()?;
+        self.check(held)?;
+        if loads_now {
+            std::mem::take(&mut self.filters).load()?;
+            // No more than an exec does anyway, whatever the filter says to it.
+            if let Some(sets) = &self.sets {
+                sets.take_own(CapabilitySet::empty())?;
+            }
+        }
         Ok(self.filters)
     }
 
-    fn check(&self) -> Result<()> {
+    /// Reads all back; `held` is held beside the capabilities of the container's process.
+    fn check(&self, held: CapabilitySet) -> Result<()> {
         let what = "can't read back the privileges";
         let users = getresuid().or_fail(what)?;
         let groups = getresgid().or_fail(what)?;
@@ -153,7 +166,7 @@ impl Privileges {
         let same = users == self.users
             && groups == self.groups
             && supplementary.map_or(Ok(true), |groups| Ok(own_groups()? == groups.inside))?
-            && self.sets.as_ref().map_or(Ok(true), Sets::are_in_force)?
+            && self.sets.as_ref().map_or(Ok(true), |sets| sets.are_in_force(held))?
             && (!self.no_new_privs || no_new_privs().or_fail(what)?);
         if same {
             return Ok(());
@@ -174,32 +187,37 @@ impl Sets {
         Ok(())
     }
 
-    fn become_them(&self) -> Result<()> {
-        let known = known_capabilities()?;
+    /// With `held` permitted and effective besides.
+    fn become_them(&self, held: CapabilitySet) -> Result<()> {
         clear_ambient_capability_set().or_fail("can't clear the ambient set")?;
-        let sets = CapabilitySets {
-            effective: self.effective & known,
-            permitted: self.permitted & known,
-            inheritable: self.inheritable & known,
-        };
-        set_capabilities(None, sets).or_fail("can't set the capabilities").map_err(|error| {
-            error.hint_if(Errno::EPERM, "the container's process has more of them than you")
-        })?;
-        for single in (self.ambient & known).iter() {
+        self.take_own(held)?;
+        for single in self.ambient.iter() {
             configure_capability_in_ambient_set(single, true)
                 .or_fail("can't set the ambient set")?;
         }
         Ok(())
     }
 
-    fn are_in_force(&self) -> Result<bool> {
+    fn take_own(&self, held: CapabilitySet) -> Result<()> {
+        set_capabilities(None, self.own(held)).or_fail("can't set the capabilities").map_err(
+            |error| {
+                error.hint_if(Errno::EPERM, "the container's process has more of them than you")
+            },
+        )
+    }
+
+    fn own(&self, held: CapabilitySet) -> CapabilitySets {
+        CapabilitySets {
+            effective: self.effective | held,
+            permitted: self.permitted | held,
+            inheritable: self.inheritable,
+        }
+    }
+
+    fn are_in_force(&self, held: CapabilitySet) -> Result<bool> {
         let what = "can't read back the capabilities";
-        let known = known_capabilities()?;
-        let now = capabilities(None).or_fail(what)?;
-        let mut same = now.permitted == self.permitted & known
-            && now.effective == self.effective & known
-            && now.inheritable == self.inheritable & known;
-        for single in known.iter() {
+        let mut same = capabilities(None).or_fail(what)? == self.own(held);
+        for single in known_capabilities()?.iter() {
             let bounding = capability_is_in_bounding_set(single).or_fail(what)?;
             let ambient = capability_is_in_ambient_set(single).or_fail(what)?;
             // Less than the container's process has is all right: a joiner may have less itself.

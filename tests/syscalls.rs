@@ -72,7 +72,7 @@ fn links_make_these_calls(user: User) {
     };
     assert!(
         known == found,
-        "as {name}, other calls than tests/{TABLE} says (WRITE_TABLE=1 changes it)\nno longer:\n{}now:\n{}",
+        "as {name}, other calls than tests/{TABLE} says (WRITE_TABLE=1 and --test-threads=1 change it)\nno longer:\n{}now:\n{}",
         only_in(&known, &found),
         only_in(&found, &known)
     );

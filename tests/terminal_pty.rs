@@ -90,6 +90,18 @@ fn the_callers_terminal_is_out_of_reach(user: User) {
     let way = "ns-unshare -- fs-pivot --ephemeral / -- priv-drop -- mini-init";
     assert_eq!(looks(&format!("{way} --")), "open\r\n");
     assert_eq!(looks(&format!("{way} --pty --")), "closed\r\n");
+    // Outside of a PID namespace also what was started, which stays as the guard.
+    let looks = |way: &str| {
+        let test = "guard=$(cut -d ' ' -f 4 /proc/$PPID/stat); for one in $PPID $guard; do \
+                    readlink /proc/$one/fd/2 >/dev/null && echo open || echo closed; done";
+        shown(user, way, &["sh", "-c", test])
+    };
+    let way = match user {
+        User::Root => "priv-drop -- mini-init --subreaper",
+        User::Ordinary => "mini-init --subreaper",
+    };
+    assert_eq!(looks(&format!("{way} --")), "open\r\nopen\r\n");
+    assert_eq!(looks(&format!("{way} --pty --")), "closed\r\nclosed\r\n");
 }
 
 /// Waits until the job has a process called `name` in `state`, as ps(1) shows it.

@@ -7,6 +7,7 @@ use catena_tests::pivot::{can_pivot, containers, rootfs};
 use catena_tests::{Cell, Chain, Scratch, User, any, each_user, like, need};
 
 each_user![if can_pivot;
+    f2_who_owns_a_new_user_namespace_shares_no_memory_with_its_monitor,
     f6_a_false_proc_is_not_believed,
     f6_a_label_is_not_written_elsewhere,
     h6_a_number_that_has_passed_on_is_not_entered,
@@ -17,6 +18,27 @@ each_user![if can_pivot;
 
 /// The files of a procfs that tools write to.
 const WRITTEN: [&str; 5] = ["uid_map", "gid_map", "setgroups", "oom_score_adj", "attr/exec"];
+
+/// Another process of the same user owns the new user namespace too, and may trace what is born in
+/// there: the monitor may have more capabilities than that one.
+fn f2_who_owns_a_new_user_namespace_shares_no_memory_with_its_monitor(user: User) {
+    need!(need::program("strace"));
+    let scratch = Scratch::new(user);
+    let log = scratch.join("log");
+    let birth = |line: &str| {
+        let chain = Chain::new(user, "strace -f -qq -e trace=clone,clone3 -o").arg(&log);
+        chain.args(line.split_whitespace()).run().expect(0, "", "");
+        let text = fs::read_to_string(&log).expect("read the log");
+        text.lines().find(|line| line.contains("CLONE_NEWPID")).expect("a birth").to_owned()
+    };
+    let owned = birth("ns-unshare --user --map-current --pid --mount -- true");
+    assert!(owned.contains("CLONE_NEWUSER") && !owned.contains("CLONE_VM"), "{owned}");
+    if user.is_root() {
+        // Where nobody gains by it, it is shared until the exec.
+        let shared = birth("ns-unshare --pid --mount -- true");
+        assert!(shared.contains("CLONE_VM"), "{shared}");
+    }
+}
 
 fn f6_a_false_proc_is_not_believed(user: User) {
     let (root, scratch) = (rootfs(user), Scratch::new(user));

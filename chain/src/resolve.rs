@@ -51,6 +51,8 @@ fn by_steps(
 ) -> Result<OwnedFd> {
     let start = openat(root, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let mount = how.contains(ResolveFlags::NO_XDEV).then(|| mount_id(root)).transpose()?;
+    let is_folder = path.as_os_str().as_bytes().ends_with(b"/");
+    let flags = if is_folder { flags | OFlags::DIRECTORY } else { flags };
     let mut walk = Walk { way: vec![start], names: VecDeque::new(), how };
     walk.put(path)?;
     let mut links = 0;
@@ -91,7 +93,15 @@ fn by_steps(
                     Ok(next)
                 }
                 true => Err(Errno::NOTDIR),
-                false => openat(walk.here(), &name, flags | OFlags::NOFOLLOW, Mode::empty()),
+                false => {
+                    let opened =
+                        openat(walk.here(), &name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+                    // The name may have been given to something else, or been mounted over.
+                    match identity(opened.as_fd())? == identity(next.as_fd())? {
+                        true => Ok(opened),
+                        false => Err(Errno::AGAIN),
+                    }
+                }
             };
         }
         if kind != FileType::Directory {
@@ -156,6 +166,12 @@ fn mount_id(place: BorrowedFd<'_>) -> Result<u64> {
     }
 }
 
+/// Which file it is, and by which mount.
+fn identity(place: BorrowedFd<'_>) -> Result<(u64, u64, u64)> {
+    let found = fstat(place)?;
+    Ok((mount_id(place)?, found.st_dev, found.st_ino))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,12 +205,14 @@ mod tests {
             for path in [
                 format!("{}/{}/{}/{}", digit(0), digit(1), digit(2), digit(3)),
                 format!("/{}/{}", digit(0), digit(1)),
+                format!("{}/{}/", digit(0), digit(1)),
             ] {
                 let path = Path::new(&path);
                 let how = how[number % how.len()];
-                let one =
-                    openat2(&folder, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), how);
-                let other = by_steps(folder.as_fd(), path, OFlags::PATH | OFlags::CLOEXEC, how);
+                let access = if number % 2 == 0 { OFlags::PATH } else { OFlags::RDONLY };
+                let flags = access | OFlags::CLOEXEC;
+                let one = openat2(&folder, path, flags, Mode::empty(), how);
+                let other = by_steps(folder.as_fd(), path, flags, how);
                 let inode = |found: Result<OwnedFd>| found.map(|fd| fstat(fd).unwrap().st_ino);
                 assert_eq!(inode(one), inode(other), "{path:?} {how:?}");
             }

@@ -1,4 +1,4 @@
-.PHONY: bench bench-quick
+.PHONY: bench bench-quick bench-vm
 
 BENCH = $(CARGO) build --release -p catena-benches && $(RELEASE)/bench --tools dist
 
@@ -8,3 +8,7 @@ bench: dist ## measure the tools beside others of their kind (minutes), for docs
 
 bench-quick: dist ## the same with few runs, on the terminal only
 	$(BENCH) --quick
+
+bench-vm: dist ## two suites where there is cgroup v2 and nothing else, in a virtual machine; the ratios count
+	$(CARGO) build --release -p catena-benches
+	benches/vm dist $(RELEASE)/bench

@@ -209,6 +209,7 @@ fn forks_beyond_the_limit_fail(user: User) {
     fork("cg-enter --pids-max 8 -- {probe}").expect(0, "7 EAGAIN\n", reason);
 }
 
+/// A name is judged before there is anything else: namespaces come later in a chain.
 fn f11_a_name_is_no_path(user: User) {
     let long = "x".repeat(256);
     for name in ["", ".", "..", "../web", "web/..", "/web", "a\nb", "cgroup.procs", &long] {

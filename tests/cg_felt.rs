@@ -23,6 +23,7 @@ each_user![if Cell::can_be_made;
     memory_beyond_the_high_mark_is_taken_back,
     memory_is_protected_from_neighbours,
     all_die_together_when_memory_runs_out,
+    too_little_memory_to_start_with_is_named,
     huge_pages_are_limited,
     disks_are_slowed_down,
     disks_are_shared_by_weight,
@@ -198,6 +199,36 @@ fn huge_pages(at_least: u32) -> Result<(), String> {
     match pages.trim().parse::<u32>().unwrap_or(0) >= at_least {
         true => Ok(()),
         false => Err(format!("vm.nr_hugepages is below {at_least}")),
+    }
+}
+
+/// Before the exec is over the kernel has no process to kill, and says of the words that they are
+/// too many.
+fn too_little_memory_to_start_with_is_named(user: User) {
+    need!(Cell::with(user, "memory"));
+    let word = "x".repeat(100_000);
+    let start = |limit: &str| {
+        let chain = Chain::new(user, &format!("cg-enter {limit} -- echo")).arg(&word);
+        chain.run()
+    };
+    start("--memory-max 32K").expect(
+        126,
+        "",
+        like(
+            "cg-enter: can't execute: 'echo': Argument list too long\n\
+             hint: where the words are few, --memory-max 32768 leaves no room for them\n\
+             cg-enter: ran out: *limit of 32768 bytes*\n",
+        ),
+    );
+    start("--memory-max 64M").expect(0, format!("{word}\n"), "");
+    // Also where one of our own follows, and whatever it is that has no room.
+    for limit in [4096, 8192, 16384, 65536] {
+        let line =
+            format!("cg-enter --memory-max {limit} -- ns-unshare --ipc --user -- echo never");
+        let outcome = Chain::new(user, &line).run();
+        let names_it = format!("limit of {limit} bytes");
+        assert!(outcome.stderr.contains(&names_it), "{outcome}");
+        assert_eq!(outcome.stdout, "", "{outcome}");
     }
 }
 

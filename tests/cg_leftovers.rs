@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use catena_tests::{Cell, Chain, User, each_user, like, need};
+use catena_tests::{Cell, Chain, Scratch, User, each_user, like, need};
 use nix::sys::signal::Signal;
 
 each_user![if Cell::can_be_made;
@@ -11,6 +11,7 @@ each_user![if Cell::can_be_made;
     nothing_is_half_made,
     leftovers_are_pruned_and_nothing_else,
     the_next_start_prunes_too,
+    one_of_many_is_found_by_and_by,
 ];
 
 fn what_is_left_is_killed(user: User) {
@@ -94,4 +95,38 @@ fn the_next_start_prunes_too(user: User) {
     leave_something(user, &cell);
     Chain::new(user, "cg-enter -- true").in_cell(&cell).run().expect(0, "", "");
     assert!(cell.cgroups().is_empty(), "{:?}", cell.cgroups());
+}
+
+/// A start takes no longer the more cgroups there are, and looks at others each time.
+fn one_of_many_is_found_by_and_by(user: User) {
+    need!(need::program("strace"));
+    let cell = Cell::shared(user);
+    let scratch = Scratch::new(user);
+    // How many bytes of names it reads.
+    let read = || {
+        let log = scratch.join("trace");
+        let strace = Chain::new(user, "strace -e trace=getdents64 -o").arg(&log);
+        let chain = strace.args(["cg-enter", "--", "true"]);
+        chain.in_cell(&cell).run().expect(0, "", "");
+        let log = std::fs::read_to_string(log).expect("a trace");
+        let length = |line: &str| line.rsplit_once("= ")?.1.parse::<usize>().ok();
+        log.lines().filter_map(length).sum::<usize>()
+    };
+    let alone = read();
+    for number in 0..200 {
+        let name = format!("a-name-that-is-somewhat-longer-{number}");
+        std::fs::create_dir(cell.base_folder().join(name)).expect("make a cgroup");
+    }
+    // All of their names are more than 10 KiB.
+    let among_many = read();
+    assert!(among_many < alone + 8 * 1024, "{among_many} bytes of names instead of {alone}");
+    leave_something(user, &cell);
+    let is_left = || cell.left().iter().any(|path| path.to_string_lossy().starts_with("catena."));
+    assert!(is_left());
+    // A start sees some sixth of them.
+    let found = (0..200).any(|_| {
+        Chain::new(user, "cg-enter -- true").in_cell(&cell).run().expect(0, "", "");
+        !is_left()
+    });
+    assert!(found, "200 starts have not removed it");
 }

@@ -9,7 +9,7 @@ test-faults: ## fail every system call of every tool, one at a time, with every 
 test-races: weakened ## exchange links and folders under fs-pivot for minutes
 	RACES=long $(CARGO) test -p catena-tests --test threats_races
 
-test-initramfs: ## start chains on an initramfs, in a virtual machine: after test-vm
+test-initramfs: ## start chains on an initramfs, in a virtual machine
 	tests/vm/initramfs
 
 # Beside the tools and before them, since both are built in the same place.

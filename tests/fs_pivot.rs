@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use catena_tests::pivot::{can_pivot, pivot, rootfs};
+use catena_tests::pivot::{can_pivot, hosts, pivot, pivots, rootfs};
 use catena_tests::{Chain, Rootfs, Scratch, Seen, User, any, each_user, host, like};
 
 each_user![if can_pivot;
@@ -154,9 +154,14 @@ fn f8_the_old_root_cannot_be_climbed_to(user: User) {
     let root = rootfs(user);
     let marker = Scratch::new(user);
     let escape = ["/bin/probe", "escape", marker.path().to_str().expect("a plain path")];
-    pivot(user, "", &root).args(escape).run().expect(0, "ENOENT\n", "");
+    for chain in pivots(user, "", &root) {
+        chain.args(escape).run().expect(0, "ENOENT\n", "");
+    }
     // From a chroot the way is open.
-    Chain::new(user, &format!("unshare -r chroot {root}")).args(escape).run().expect(0, "ok\n", "");
+    for host in hosts(user) {
+        let chroot = Chain::new(user, &format!("{host} chroot {root}"));
+        chroot.args(escape).run().expect(0, "ok\n", "");
+    }
 }
 
 fn f1_an_image_cannot_stand_in_for_a_tool(user: User) {
@@ -165,15 +170,17 @@ fn f1_an_image_cannot_stand_in_for_a_tool(user: User) {
         let path = root.file(&format!("bin/{tool}"), "#!/bin/sh\necho evil\n");
         fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("chmod");
     }
-    let chain = |link: &str| {
-        pivot(user, "", &root)
-            .args(link.split(' '))
-            .args(["/bin/probe", "exit", "3"])
-            .env("PATH", "/bin")
+    let start = |chain: Chain, link: &str| {
+        let chain = chain.args(link.split(' ')).args(["/bin/probe", "exit", "3"]);
+        chain.env("PATH", "/bin").run()
     };
-    chain("priv-drop -- mini-init --").run().expect(3, "", "");
-    // A path is a path, though.
-    chain("/bin/mini-init").run().expect(0, "evil\n", "");
+    for chain in pivots(user, "", &root) {
+        start(chain, "priv-drop -- mini-init --").expect(3, "", "");
+    }
+    for chain in pivots(user, "", &root) {
+        // A path is a path, though.
+        start(chain, "/bin/mini-init").expect(0, "evil\n", "");
+    }
 }
 
 fn a_mount_point_in_the_image_leads_nowhere(user: User) {

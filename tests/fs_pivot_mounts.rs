@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use catena_tests::pivot::{can_pivot, pivot, rootfs};
+use catena_tests::pivot::{can_pivot, hosts, isolations, pivot, rootfs};
 use catena_tests::{Chain, Rootfs, Scratch, Seen, User, any, each_user, like};
 
 each_user![if can_pivot;
@@ -21,6 +21,7 @@ each_user![if can_pivot;
     the_message_queues,
     mounts_of_the_host_propagate_if_asked,
     a_detached_mount_is_attached,
+    a_detached_mount_passes_through_the_chain,
     on_rootfs_is_for_the_initramfs,
 ];
 
@@ -259,6 +260,33 @@ fn a_detached_mount_is_attached(user: User) {
         "",
         like("fs-pivot: *\nhint: --mount-fd takes the root of a mount*\n"),
     );
+}
+
+fn a_detached_mount_passes_through_the_chain(user: User) {
+    let (root, scratch) = (rootfs(user), Scratch::new(user));
+    scratch.folder("data", user);
+    scratch.file("data/file", "data\n");
+    let data = scratch.join("data").display().to_string();
+    for host in hosts(user) {
+        for isolation in isolations(user) {
+            let first = format!("{host} {{probe}} detached {data} 9");
+            let start = |keep: &str, between: &str, rest: &str| {
+                let own = isolation.replace("ns-unshare", &format!("ns-unshare {keep}"));
+                let pivot = format!("fs-pivot --mount-fd 9:/mnt {root}");
+                Chain::new(user, &format!("{first} {own} {between} {pivot} -- {rest}"))
+            };
+            let seen = start("--keep-fd 9", "", "priv-drop -- mini-init -- /bin/probe").see();
+            assert!(seen.mount("/mnt").has(&["nosuid", "nodev"]), "{:?}", seen.mounts);
+            // It is the mount's, and nobody's else.
+            assert_eq!(seen.numbers(), [0, 1, 2]);
+            start("--keep-fd 9", "", "cat /mnt/file").run().expect(0, "data\n", "");
+            let lost = "fs-pivot: can't mount the descriptor at: '/mnt': *\n";
+            start("", "", "cat /mnt/file").run().expect(125, "", like(lost));
+            // A program that is not ours never has it.
+            let refused = "ns-unshare: can't keep descriptor: '9': it is a directory*\n";
+            start("--keep-fd 9", "env", "cat /mnt/file").run().expect(125, "", like(refused));
+        }
+    }
 }
 
 fn on_rootfs_is_for_the_initramfs(user: User) {

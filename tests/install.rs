@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use catena_tests::{Chain, Scratch, User, need, toolbox};
+use catena_tests::{Chain, Scratch, User, debian, need, toolbox};
 
 /// A cargo that builds nothing: the tools of this test run are in place of the release build.
 const CARGO: &str = "#!/bin/sh\nexit 0\n";
@@ -153,6 +153,34 @@ dpkg -r catena >/dev/null
 command -v ns-unshare || echo gone
 "#;
 
+/// The AppArmor profile that comes with it, on a system whose parser may not be able to read it.
+const THE_PROFILE: &str = r#"
+dpkg -i /tmp/packages/*.deb >/dev/null
+if test -e /etc/apparmor.d/catena; then echo profile; fi
+dpkg -r catena >/dev/null
+ls /etc/apparmor.d | grep catena || echo gone
+"#;
+
+/// Makes the package and runs a script in `tree`, where it lies in /tmp/packages.
+fn in_tree(tree: &Path, xtask: &Path, script: &str) -> catena_tests::Outcome {
+    let scratch = Scratch::new(User::Root);
+    make(&scratch, xtask, "deb", &["DEBFLAGS=-Znone".into()]);
+    // A procfs and a sysfs in which nothing is hidden: where some is, the kernel allows no new ones.
+    let line = "ns-unshare --mount --pid -- fs-pivot --no-defaults --ephemeral --dev minimal \
+                --bind /proc:/proc --bind /sys:/sys --tmpfs /tmp:mode=1777";
+    let packages = format!("--ro-bind={}:/tmp/packages", scratch.path().join("dist").display());
+    let run = Chain::new(User::Root, line)
+        .arg(packages)
+        .arg(tree)
+        .args(["--", "mini-init", "--", "bash", "-euo", "pipefail", "-c", script])
+        .deadline(Duration::from_secs(120))
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .run();
+    assert!(!tree.join("usr/bin/ns-unshare").exists(), "the tree was changed");
+    run
+}
+
 #[test]
 fn the_debian_package_installs_in_a_fresh_tree_and_works_there() {
     if !User::suite_is_root() {
@@ -161,22 +189,26 @@ fn the_debian_package_installs_in_a_fresh_tree_and_works_there() {
     need!(need::program("make"));
     need!(need::program("dpkg-deb"));
     let xtask = need!(xtask());
-    let tree = need!(catena_tests::debian::tree());
-    let scratch = Scratch::new(User::Root);
-    make(&scratch, &xtask, "deb", &["DEBFLAGS=-Znone".into()]);
-    // A procfs and a sysfs in which nothing is hidden: where some is, the kernel allows no new ones.
-    let line = "ns-unshare --mount --pid -- fs-pivot --no-defaults --ephemeral --dev minimal \
-                --bind /proc:/proc --bind /sys:/sys --tmpfs /tmp:mode=1777";
-    let packages = format!("--ro-bind={}:/tmp/packages", scratch.path().join("dist").display());
-    let run = Chain::new(User::Root, line)
-        .arg(packages)
-        .arg(tree)
-        .args(["--", "mini-init", "--", "bash", "-euo", "pipefail", "-c", IN_A_FRESH_TREE])
-        .deadline(Duration::from_secs(120))
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("DEBIAN_FRONTEND", "noninteractive");
+    let run = in_tree(need!(debian::tree()), &xtask, IN_A_FRESH_TREE);
     let main_job = "fresh\n0\n1\n";
     let rest = "limited\nhealthy\nhealthy\n11 pages\ngone\n";
-    run.run().expect(0, format!("{main_job}{main_job}{rest}"), "");
-    assert!(!tree.join("usr/bin/ns-unshare").exists(), "the tree was changed");
+    run.expect(0, format!("{main_job}{main_job}{rest}"), "");
+}
+
+/// AppArmor 4 of Debian 13 knows the rule `userns,`; an older one doesn't, and would fail at boot.
+#[test]
+fn the_debian_package_brings_its_profile_where_that_can_be_read() {
+    if !User::suite_is_root() {
+        return need::skip("dpkg installs as root only");
+    }
+    need!(need::program("make"));
+    need!(need::program("dpkg-deb"));
+    let xtask = need!(xtask());
+    // This machine's own release may be older than that.
+    for tree in [need!(debian::newer_tree()), need!(debian::tree())] {
+        let is_read = tree.join("etc/apparmor.d/abi/4.0").exists();
+        let expected = if is_read { "profile\ngone\n" } else { "gone\n" };
+        in_tree(tree, &xtask, THE_PROFILE).expect(0, expected, "");
+    }
+    assert!(debian::newer_tree().is_ok_and(|tree| tree.join("etc/apparmor.d/abi/4.0").exists()));
 }

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
+use catena_tests::pivot::isolations;
 use catena_tests::{Chain, Scratch, User, any, each_user, like, need};
 use nix::sys::signal::Signal;
 
@@ -79,7 +80,8 @@ fn lazily(user: User) {
     let running = chain.args(["--", "echo", "started"]).start();
     running.wait_until("it listens", || path.exists());
     assert_eq!(running.stdout(), "");
-    UnixStream::connect(&path).expect("connect");
+    // A socket that has its name is not yet one that is listened at.
+    running.wait_until("it takes a connection", || UnixStream::connect(&path).is_ok());
     running.finish().expect(0, "started\n", "");
 }
 
@@ -145,6 +147,7 @@ fn connections_end_with_the_server(user: User) {
     }
 }
 
+/// No namespace is made here: the number is that of a process that there is, whatever its namespaces.
 fn h5_what_others_were_handed_is_not_touched(user: User) {
     let (_read, write) = std::io::pipe().expect("pipe");
     let chain = Chain::new(user, "listen-fds tcp:127.0.0.1:0 -- sh -c");
@@ -153,31 +156,42 @@ fn h5_what_others_were_handed_is_not_touched(user: User) {
     chain.run().expect(0, "mine\n1 unknown unset\nsocket:[N]\n", "");
 }
 
-/// A link that is handed `count` descriptors from 3 on.
-fn handed(user: User, count: u32) -> Chain {
-    let script = r#"LISTEN_PID=$$ LISTEN_FDS=$0 exec ns-unshare -- sh -c "$1""#;
+/// A link that is handed `count` descriptors from 3 on; behind `env` it is the app itself.
+fn handed(user: User, link: &str, count: u32) -> Chain {
+    let script = format!(r#"LISTEN_PID=$$ LISTEN_FDS=$0 exec {link} sh -c "$1""#);
     Chain::new(user, "sh -c").arg(script).arg(count.to_string()).arg(REPORT)
 }
 
 fn h5_no_more_than_is_open_is_handed_on(user: User) {
     need!(user.can_isolate());
     let (_read, write) = std::io::pipe().expect("pipe");
-    let copy = write.try_clone().expect("duplicate");
     let refused =
         "ns-unshare: can't hand on the sockets of LISTEN_FDS: '*': descriptor 4 is not open\n";
-    for count in [2, 1_000_000_000, u32::MAX] {
-        let write = write.try_clone().expect("duplicate");
-        handed(user, count).descriptor(3, write).run().expect(125, "", like(refused));
+    let copy = || write.try_clone().expect("duplicate");
+    for isolation in isolations(user) {
+        for count in [2, 1_000_000_000, u32::MAX] {
+            handed(user, isolation, count).descriptor(3, copy()).run().expect(
+                125,
+                "",
+                like(refused),
+            );
+        }
+        let right = handed(user, isolation, 1).descriptor(3, copy()).run();
+        right.expect(0, like("mine\n1  unset\npipe:*\n"), any());
     }
-    let right = handed(user, 1).descriptor(3, copy).run();
-    right.expect(0, like("mine\n1  unset\npipe:*\n"), any());
+    let without = handed(user, "env", 2).descriptor(3, copy()).run();
+    without.expect(0, like("mine\n2  unset\npipe:*\n"), any());
 }
 
 fn h5_no_folder_is_handed_on(user: User) {
     need!(user.can_isolate());
-    let folder = std::fs::File::open("/").expect("open");
+    let folder = || std::fs::File::open("/").expect("open");
     let refused = "ns-unshare: can't hand on *: descriptor 3 is a directory\n";
-    handed(user, 1).descriptor(3, folder).run().expect(125, "", like(refused));
+    for isolation in isolations(user) {
+        handed(user, isolation, 1).descriptor(3, folder()).run().expect(125, "", like(refused));
+    }
+    let without = handed(user, "env", 1).descriptor(3, folder()).run();
+    without.expect(0, like("mine\n1  unset\n/\n*"), any());
 }
 
 fn refusals(user: User) {

@@ -74,11 +74,13 @@ fn signal_init(running: &Running, signal: Signal) {
 
 fn signals_reach_the_same_processes(user: User) {
     need!(inits());
-    // The app, and a child of it in the same group: each says what it hears, into one line each.
+    // The app, and a child of it in the same group: each says what it hears, into one line each. The app
+    // gives its child a moment in several pieces: the second signal ends the sleep that it meets.
     let app = "for s in HUP INT TERM USR1; do trap \"echo app $s; n=\\$((n+1))\" $s; done; \
                sh -c 'for s in HUP INT TERM USR1; do trap \"echo child $s\" $s; done; echo child; \
                while :; do sleep 0.01; done' & \
-               n=0; echo app; while [ $n -lt 1 ]; do sleep 0.01; done; sleep 0.2; kill -9 $!; exit 5";
+               n=0; echo app; while [ $n -lt 1 ]; do sleep 0.01; done; \
+               for i in 1 2 3 4; do sleep 0.1; done; kill -9 $!; exit 5";
     for signal in [Signal::SIGTERM, Signal::SIGHUP] {
         compare(user, app, |chain| {
             let mut running = chain.start();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use catena_tests::pivot::isolations;
 use catena_tests::process_trees::{Dice, End, Node};
 use catena_tests::{Cell, Chain, Ended, User, each_user, need};
 use nix::sys::signal::{Signal, kill};
@@ -60,8 +61,11 @@ fn without_an_init_orphans_are_left(user: User) {
 fn nothing_is_left_whoever_is_killed(user: User) {
     need!(Cell::new(user));
     let mut dice = Dice::new(4711);
+    let inits =
+        isolations(user).iter().map(|isolation| format!("{isolation} mini-init --grace 0 --"));
+    let ways: Vec<String> = inits.chain(WAYS[1..].iter().map(|way| way.to_string())).collect();
     for round in 0..12 {
-        for way in WAYS {
+        for way in &ways {
             // Those that go on: a forest of daemons, deaf to SIGTERM.
             let script =
                 "for n in 1 2 3; do setsid \"$0\" deaf >/dev/null & done; exec \"$0\" hold";

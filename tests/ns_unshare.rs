@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
+use catena_tests::pivot::isolations;
 use catena_tests::{Chain, Scratch, Seen, User, each_user, like, need};
 use nix::sys::signal::Signal;
 
@@ -33,9 +34,6 @@ each_user![if User::can_isolate;
     a_range_of_ids_can_be_mapped,
     subordinate_ids_are_mapped_by_the_helpers,
     a_namespace_the_user_may_not_make_is_an_error,
-    a_pinned_namespace_is_entered,
-    a_pinned_network_has_its_loopback_up_and_outlives_its_maker,
-    a_pin_that_can_not_be_used_is_an_error,
 ];
 
 /// The namespaces, as they are called in /proc.
@@ -176,8 +174,11 @@ fn h9_abstract_sockets_of_the_host_are_out_of_reach(user: User) {
     let _listener = UnixListener::bind_addr(&address).expect("bind");
     let reach = |line: &str| Chain::new(user, line).args(["abstract", &name]).run();
     reach("{probe}").expect(0, "ok\n", "");
-    reach("ns-unshare --share=net -- {probe}").expect(0, "ok\n", "");
-    reach("ns-unshare -- {probe}").expect(0, "ECONNREFUSED\n", "");
+    for isolation in isolations(user) {
+        let shared = isolation.replace("ns-unshare", "ns-unshare --share=net");
+        reach(&format!("{shared} {{probe}}")).expect(0, "ok\n", "");
+        reach(&format!("{isolation} {{probe}}")).expect(0, "ECONNREFUSED\n", "");
+    }
 }
 
 fn mounts_do_not_spread_to_the_host(user: User) {
@@ -336,64 +337,4 @@ fn a_namespace_the_user_may_not_make_is_an_error(user: User) {
         User::Root => outcome.expect(0, "startedok\n", ""),
         User::Ordinary => outcome.expect(125, "", like("ns-unshare: *\nhint: *--user*\n")),
     };
-}
-
-/// A shell with root's powers over a mount namespace of its own, where it runs `script`.
-fn in_a_mount_namespace(user: User, scratch: &Scratch, script: &str) -> catena_tests::Outcome {
-    let chain = Chain::new(user, "ns-unshare --user --map-root --mount -- sh -euc").arg(script);
-    chain.directory(scratch.path()).run()
-}
-
-/// The second one to come finds what the first made, also where both come at the same moment, and
-/// the kinds that no file is named for are new each time.
-fn a_pinned_namespace_is_entered(user: User) {
-    let scratch = Scratch::new(user);
-    catena_tests::scratch::give(scratch.path(), user);
-    for (kind, file) in [("net", "net"), ("ipc", "ipc"), ("uts", "uts"), ("cgroup", "cgroup")] {
-        let pinned = format!("ns-unshare --{kind}=pin");
-        let show = format!("readlink /proc/self/ns/{file}");
-        let script = format!(
-            "{pinned} -- {show} >first; {pinned} --mount --pid -- {show} >second
-             for one in 3 4 5 6; do ns-unshare --{kind}=fresh -- {show} >$one & done; wait
-             ns-unshare --{kind} -- {show} >other
-             cmp first second; cmp 3 4; cmp 3 5; cmp 3 6
-             if cmp -s first other || cmp -s first 3; then exit 9; fi
-             stat -f -c %T pin; umount pin fresh; rm pin fresh"
-        );
-        in_a_mount_namespace(user, &scratch, &script).expect(0, "nsfs\n", "");
-    }
-}
-
-fn a_pinned_network_has_its_loopback_up_and_outlives_its_maker(user: User) {
-    let scratch = Scratch::new(user);
-    catena_tests::scratch::give(scratch.path(), user);
-    let script = "ns-unshare --net=pin --user -- true; ns-unshare --net=pin -- ip -br link show lo";
-    let outcome = in_a_mount_namespace(user, &scratch, script);
-    outcome.expect(0, like("lo * <LOOPBACK,UP,LOWER_UP> \n"), "");
-}
-
-fn a_pin_that_can_not_be_used_is_an_error(user: User) {
-    let scratch = Scratch::new(user);
-    catena_tests::scratch::give(scratch.path(), user);
-    let script = "ns-unshare --net=pin -- true; ns-unshare --uts=pin -- echo never";
-    let wrong = "ns-unshare: can't enter the namespace: 'pin': Invalid argument\nhint: *kind?\n";
-    in_a_mount_namespace(user, &scratch, script).expect(125, "", like(wrong));
-    let twice = "ns-unshare --net=new --uts=./new -- echo never";
-    let refused = "ns-unshare: two namespaces can't be pinned at: './new'\n";
-    in_a_mount_namespace(user, &scratch, twice).expect(125, "", refused);
-    // A /proc of another PID namespace, in which the child's number is somebody else's.
-    let elsewhere = "exec ns-unshare --pid --no-mount-proc --mount -- \
-                     ns-unshare --pid --no-mount-proc --mount --uts=other -- echo never";
-    let unknown =
-        "ns-unshare: can't find the child in: '/proc': it belongs to another PID namespace\n";
-    in_a_mount_namespace(user, &scratch, elsewhere).expect(125, "", unknown);
-    let both = "ns-unshare --net=pin --share net -- echo never";
-    let contradiction = "ns-unshare: --share contradicts the file of a namespace: 'pin'\n";
-    in_a_mount_namespace(user, &scratch, both).expect(125, "", contradiction);
-    if !user.is_root() {
-        // Nothing is mounted on the host by who may not.
-        let outcome = Chain::new(user, "ns-unshare --net=pin --user -- echo never");
-        let refused = "ns-unshare: can't pin the namespace at: 'pin': Operation not permitted\nhint: *CAP_SYS_ADMIN*\n";
-        outcome.directory(scratch.path()).run().expect(125, "", like(refused));
-    }
 }

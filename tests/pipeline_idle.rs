@@ -14,6 +14,7 @@ each_user![
     the_first_process_of_a_container,
     a_relay_of_a_terminal,
     no_byte_is_taken,
+    a_plan_that_a_stranger_keeps,
     an_interactive_shell_at_the_end,
 ];
 
@@ -66,6 +67,20 @@ fn a_relay_of_a_terminal(user: User) {
     let text =
         "script -qec 'ns-unshare -- mini-init -- echo started' /dev/null </dev/null | tr -d '\\r'";
     script(user, "bash -c", text).run().expect(0, "started\n", "");
+}
+
+/// A stage waits without using the processor for a program that doesn't read its plan, or has read it and stays.
+fn a_plan_that_a_stranger_keeps(user: User) {
+    need!(need::program("strace"));
+    for reader in ["sleep 1", "sh -c 'cat >/dev/null; sleep 1'"] {
+        let scratch = Scratch::new(user);
+        let log = scratch.join("log");
+        let strace = format!("strace -e trace=poll,ppoll -o {}", log.display());
+        let text = format!("{strace} ns-unshare --mount | {reader}");
+        script(user, "sh -c", text).run().expect(0, "", "");
+        let calls = std::fs::read_to_string(log).expect("a trace").lines().count();
+        assert!(calls < 100, "{calls} turns beside: {reader}");
+    }
 }
 
 fn no_byte_is_taken(user: User) {

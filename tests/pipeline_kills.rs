@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use catena_tests::shell::script;
-use catena_tests::{Outcome, Scratch, User, any, each_user, need};
+use catena_tests::{Outcome, Scratch, User, any, each_user, like, need};
 
 each_user![
     if User::can_isolate;
@@ -14,6 +14,7 @@ each_user![
     each_system_call_of_the_last_stage_fails,
     the_first_stage_is_killed_after_any_time,
     a_stopped_stage_is_waited_for,
+    a_stage_whose_death_is_seen_by_no_shell,
 ];
 
 /// More system calls than a stage makes.
@@ -80,16 +81,36 @@ fn the_first_stage_is_killed_after_any_time(user: User) {
 }
 
 fn a_stopped_stage_is_waited_for(user: User) {
-    // What the last stage says after a second of waiting is the event to go on.
+    // The stage hands nothing on before it has its own plan, so the signal can't come too late. What
+    // the last stage says after a second of waiting is the event to go on.
     let scratch = Scratch::new(user);
-    for (signal, status, given) in [("CONT", 0, "blue\n"), ("KILL", 125, "")] {
+    for (signal, then, status, given) in
+        [("CONT", "cat saved >plan;", 0, "blue\n"), ("KILL", "", 125, "")]
+    {
         let text = format!(
-            "rm -f said; mkfifo said; \
-             (ns-unshare --hostname blue & stage=$!; kill -STOP $stage; \
-             head -n 1 said >&2; kill -{signal} $stage; wait) | mini-init hostname 2>said"
+            "rm -f said plan; mkfifo said plan; ns-unshare --hostname blue >saved; \
+             (priv-drop --plan plan & stage=$!; kill -STOP $stage; \
+             head -n 1 said >&2; kill -{signal} $stage; {then} wait) | mini-init hostname 2>said"
         );
         let outcome = script(user, "bash -c", text).directory(scratch.path()).run();
-        assert!(!outcome.stdout.contains("mini-init"), "{outcome}");
-        outcome.expect(status, given, any());
+        outcome.expect(status, given, like("mini-init: waiting for standard input*"));
     }
+}
+
+/// A stage that has been seen is not forgotten when it is killed and waited for, whoever its parent is.
+fn a_stage_whose_death_is_seen_by_no_shell(user: User) {
+    need!(need::program("python3"));
+    let text = "import sys\n\
+        from subprocess import *\n\
+        first = Popen(['ns-unshare', '--plan', '-'], stdin=PIPE, stdout=PIPE)\n\
+        last = Popen(['mini-init', '--', 'echo', 'started'], stdin=first.stdout, stderr=PIPE)\n\
+        first.stdout.close()\n\
+        waits = last.stderr.readline()\n\
+        first.kill()\n\
+        first.wait()\n\
+        sys.stdout.buffer.write(waits + last.stderr.read())\n\
+        sys.exit(last.wait())";
+    let said = "mini-init: waiting for standard input, to see whether it is a plan\nhint: *\n\
+                mini-init: standard input ended without a plan: *\nhint: *\n";
+    script(user, "python3 -c", text).run().expect(125, like(said), "");
 }

@@ -185,7 +185,7 @@ fn refused_in_each(user: User, line: &str) {
     let copies = scratch.folder("copies", user);
     for name in ["ns-unshare", "elsewhere"] {
         let copy = copies.join(name);
-        fs::copy(toolbox::tool("ns-unshare"), &copy).expect("copy");
+        catena_tests::scratch::copy_program(&toolbox::tool("ns-unshare"), &copy);
         fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).expect("chmod");
     }
     let line = if line.contains("APP") { line.to_owned() } else { format!("{line} APP") };

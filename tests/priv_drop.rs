@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use catena_tests::pivot::isolations;
 use catena_tests::seen::Capabilities;
 use catena_tests::{Chain, Rootfs, Scratch, Seen, User, each_user, like, toolbox};
 
@@ -15,6 +16,7 @@ each_user![if can_pivot;
     names_come_from_the_present_root,
     a_user_that_does_not_exist_is_refused,
     f10_supplementary_groups_are_dropped,
+    nothing_more_to_drop_needs_no_privilege,
     supplementary_groups_are_set,
     the_usual_capabilities,
     all_capabilities,
@@ -73,14 +75,16 @@ fn expect_ids(chain: Chain, user: User, uid: u32, gid: u32, groups: &[u32]) {
 }
 
 fn f10_nothing_is_left_by_default(user: User) {
-    let seen = see(user, "");
-    assert_eq!(seen.capabilities, Capabilities::default());
-    assert!(seen.no_new_privs);
-    let without = Chain::new(user, "ns-unshare -- {probe}").see();
-    assert_ne!(without.capabilities.effective, 0);
-    assert_ne!(without.capabilities.permitted, 0);
-    assert_ne!(without.capabilities.bounding, 0);
-    assert!(!without.no_new_privs);
+    for isolation in isolations(user) {
+        let seen = Chain::new(user, &format!("{isolation} priv-drop -- {{probe}}")).see();
+        assert_eq!(seen.capabilities, Capabilities::default());
+        assert!(seen.no_new_privs);
+        let without = Chain::new(user, &format!("{isolation} {{probe}}")).see();
+        assert_ne!(without.capabilities.effective, 0);
+        assert_ne!(without.capabilities.permitted, 0);
+        assert_ne!(without.capabilities.bounding, 0);
+        assert!(!without.no_new_privs);
+    }
 }
 
 fn the_user_stays_unless_one_is_named(user: User) {
@@ -106,7 +110,17 @@ fn a_group_by_name(user: User) {
 fn f10_a_number_is_never_a_name(user: User) {
     // Somebody is called "1234" there, and is uid 7; some group too, which is gid 8.
     let root = rootfs(user);
-    expect_ids(drop_in(&root, user, "--user 1234:1234"), user, 1234, 1234, &[]);
+    for isolation in isolations(user) {
+        let line =
+            format!("{isolation} fs-pivot {root} -- priv-drop --user 1234:1234 -- /bin/probe");
+        expect_ids(Chain::new(user, &line), user, 1234, 1234, &[]);
+    }
+    if user.is_root() {
+        // su(1) takes it for the name.
+        let line = format!("chroot {root} /bin/busybox su 1234 -c id");
+        let outcome = Chain::new(user, &line).run();
+        assert!(outcome.stdout.starts_with("uid=7"), "{outcome}");
+    }
 }
 
 fn names_come_from_the_present_root(user: User) {
@@ -151,14 +165,25 @@ fn a_user_that_does_not_exist_is_refused(user: User) {
     }
 }
 
+fn nothing_more_to_drop_needs_no_privilege(user: User) {
+    let line = "ns-unshare -- priv-drop -- priv-drop --keyring keep -- mini-init -- {probe} exit 3";
+    Chain::new(user, line).run().expect(3, "", "");
+}
+
 fn f10_supplementary_groups_are_dropped(user: User) {
     if !user.is_root() {
+        // Who has no others than his own can give no test any.
         return;
     }
-    let start = |line: &str| Chain::new(user, line).groups(&[5555, 6666]).see().groups;
-    assert_eq!(start("ns-unshare -- {probe}"), [5555, 6666]);
-    assert!(start("ns-unshare -- priv-drop -- {probe}").is_empty());
-    assert!(start("ns-unshare -- priv-drop --user 1000:1000 -- {probe}").is_empty());
+    for isolation in isolations(user) {
+        let start = |line: &str| {
+            let chain = Chain::new(user, &format!("{isolation} {line} {{probe}}"));
+            chain.groups(&[5555, 6666]).see().groups
+        };
+        assert_eq!(start(""), [5555, 6666]);
+        assert!(start("priv-drop --").is_empty());
+        assert!(start("priv-drop --user 1000:1000 --").is_empty());
+    }
 }
 
 fn supplementary_groups_are_set(user: User) {
@@ -224,15 +249,23 @@ fn a_user_keeps_the_capabilities_named(user: User) {
 }
 
 fn f10_setuid_programs_give_nothing(user: User) {
-    if !user.is_root() {
-        return;
-    }
     let scratch = Scratch::new(user);
-    let suid = scratch.join("suid");
-    std::fs::copy(toolbox::probe(), &suid).expect("copy");
+    let suid = scratch.program("suid", toolbox::probe());
     std::fs::set_permissions(&suid, PermissionsExt::from_mode(0o4755)).expect("chmod");
     let start = |line: &str| Chain::new(user, line).arg(&suid).see().uids;
+    if !user.is_root() {
+        if User::suite_is_root() {
+            // Its owner is root of the host, whom no map of an ordinary user's has; the root inside
+            // is that user.
+            assert_eq!(start("env"), [user.uid(), 0, 0]);
+            assert_eq!(start("ns-unshare -- priv-drop --"), [0; 3]);
+        }
+        return;
+    }
     assert_eq!(start("setpriv --reuid 1000 --clear-groups"), [1000, 0, 0]);
+    for isolation in isolations(user) {
+        assert_eq!(start(&format!("{isolation} priv-drop --user 1000:1000 --")), [1000; 3]);
+    }
     assert_eq!(start("priv-drop --user 1000:1000 --"), [1000; 3]);
 }
 

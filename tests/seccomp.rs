@@ -5,6 +5,7 @@ use caps_tool::seccomp::policy::{Action, MACHINE, Policy};
 use caps_tool::seccomp::{
     CapabilitySet, Circumstances, default_policy, kernel_version, parse_profile,
 };
+use catena_tests::pivot::isolations;
 use catena_tests::{Chain, Scratch, User, each_user, like, need};
 
 each_user![if User::can_isolate;
@@ -49,18 +50,21 @@ fn as_the_model_says(user: User, options: &str, left: CapabilitySet) {
 }
 
 fn as_the_policy_says(user: User, options: &str, policy: &Policy) {
-    let line = format!("ns-unshare -- priv-drop {options} --");
-    for (number, found) in (0..).zip(ask(user, &line, "native")) {
-        if !is_asked(number) {
-            continue;
+    for isolation in isolations(user) {
+        let line = format!("{isolation} priv-drop {options} --");
+        for (number, found) in (0..).zip(ask(user, &line, "native")) {
+            if !is_asked(number) {
+                continue;
+            }
+            let call = Call { number, machine: MACHINE, arguments: [0; 6] };
+            let expected = match policy.decide(&call) {
+                // Held back by the probe.
+                Action::Allow => ENOSYS.to_owned(),
+                Action::Errno(errno) => errno.to_string(),
+                other => panic!("the default profile does not {other:?}"),
+            };
+            assert_eq!(found, expected, "{isolation}: system call {number}");
         }
-        let expected = match policy.decide(&Call { number, machine: MACHINE, arguments: [0; 6] }) {
-            // Held back by the probe.
-            Action::Allow => ENOSYS.to_owned(),
-            Action::Errno(errno) => errno.to_string(),
-            other => panic!("the default profile does not {other:?}"),
-        };
-        assert_eq!(found, expected, "system call {number}");
     }
 }
 
@@ -75,13 +79,15 @@ fn capabilities_open_what_they_are_for(user: User) {
 }
 
 fn h1_x32_has_no_system_calls(user: User) {
-    let found = ask(user, "ns-unshare -- priv-drop --", "x32");
-    assert!(found.iter().all(|word| word == ENOSYS), "{found:?}");
+    for isolation in isolations(user) {
+        let found = ask(user, &format!("{isolation} priv-drop --"), "x32");
+        assert!(found.iter().all(|word| word == ENOSYS), "{found:?}");
+    }
 }
 
 fn h1_32_bit_calls_end_the_process(user: User) {
-    if cfg!(target_arch = "x86_64") {
-        let found = ask(user, "ns-unshare -- priv-drop --", "i386");
+    for isolation in isolations(user).iter().filter(|_| cfg!(target_arch = "x86_64")) {
+        let found = ask(user, &format!("{isolation} priv-drop --"), "i386");
         assert!(found.iter().all(|word| word == "SIGSYS"), "{found:?}");
     }
 }
@@ -93,9 +99,13 @@ fn h1_h2_no_high_bit_hides_a_request(user: User) {
                 let chain = Chain::new(user, line).args(["{probe}", "ioctl"]);
                 chain.arg((request | high).to_string()).run().stdout
             };
-            assert_eq!(start("ns-unshare -- priv-drop --"), "EPERM\n", "{high:x}");
-            // The null device knows neither.
-            assert_eq!(start("ns-unshare -- priv-drop --seccomp none --"), "ENOTTY\n");
+            for isolation in isolations(user) {
+                let filtered = format!("{isolation} priv-drop --");
+                assert_eq!(start(&filtered), "EPERM\n", "{isolation}: {high:x}");
+                // The null device knows neither.
+                let without = format!("{isolation} priv-drop --seccomp none --");
+                assert_eq!(start(&without), "ENOTTY\n", "{isolation}");
+            }
         }
     }
 }

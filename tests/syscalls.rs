@@ -9,19 +9,24 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use catena_tests::{Chain, Rootfs, Scratch, User, each_user, need};
+use catena_tests::{Cell, Chain, Rootfs, Scratch, User, each_user, need, toolbox};
 
 each_user![
     if can_trace;
     links_make_these_calls,
 ];
 
+each_user![
+    if can_trace_in_a_cgroup;
+    cg_enter_makes_these_calls,
+];
+
 const TABLE: &str = "syscalls.txt";
 /// The first call of a tool itself: it refuses to run with privileges that its caller has not.
 const FIRST: &str = "getuid";
 const MEMORY: [&str; 6] = ["brk", "mmap", "munmap", "mremap", "mprotect", "madvise"];
-/// As often as the loop of a monitor turns, or a file has parts.
-const VARYING: [&str; 5] = ["poll", "read", "wait4", "lseek", "restart_syscall"];
+/// As often as the loop of a monitor turns, or a file or folder has parts.
+const VARYING: [&str; 6] = ["poll", "read", "getdents64", "wait4", "lseek", "restart_syscall"];
 /// The same call by two names, of which libraries take this or that.
 const SAME: [(&str, &str); 9] = [
     ("openat", "open"),
@@ -44,23 +49,41 @@ fn can_trace(user: User) -> Result<(), String> {
 /// How often each call is made, by link.
 type Calls = BTreeMap<String, BTreeMap<String, usize>>;
 
+/// Where a cgroup of v2 is what cg-enter makes: of v1 it takes others.
+fn can_trace_in_a_cgroup(user: User) -> Result<(), String> {
+    can_trace(user)?;
+    Cell::new(user)?.folder_v2().map(drop)
+}
+
 fn links_make_these_calls(user: User) {
     let root = Rootfs::new(user).expect("asked before");
+    let line = format!(
+        "ns-unshare --user --map-root --mount --pid --uts -- fs-pivot --no-defaults {root} -- \
+         priv-drop -- mini-init -- /bin/probe exit 0"
+    );
+    compare(user, "", &line);
+}
+
+fn cg_enter_makes_these_calls(user: User) {
+    compare(user, ", cg-enter", "cg-enter -- {probe} exit 0");
+}
+
+/// Compares what the links of `chain` call with the section of the table for it.
+fn compare(user: User, which: &str, chain: &str) {
     let scratch = Scratch::new(user);
     let log = scratch.join("log");
-    let line = format!(
-        "strace -ff -qq -e signal=none -o {} ns-unshare --user --map-root --mount --pid --uts -- \
-         fs-pivot --no-defaults {root} -- priv-drop -- mini-init -- /bin/probe exit 0",
-        log.display()
-    );
+    // A link is known by the path that it was started by, which is as long as the checkout's.
+    let line = format!("strace -ff -qq -s 4096 -e signal=none -o {} {chain}", log.display());
     Chain::new(user, &line).run().expect(0, "", "");
     let found = table(&count(scratch.path()));
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(TABLE);
-    let name = if user.is_root() { "root" } else { "ordinary user" };
+    let who = if user.is_root() { "root" } else { "ordinary user" };
+    let how = if toolbox::is_one_program() { ", all tools in one program" } else { "" };
+    let name = &format!("{who}{which}{how}");
     let whole = fs::read_to_string(&file).unwrap_or_default();
     let mut sections = sections(&whole);
     if std::env::var_os("WRITE_TABLE").is_some() {
-        sections.insert(name.to_owned(), found);
+        sections.insert(name.clone(), found);
         let text = sections.iter().map(|(name, table)| format!("## {name}\n{table}"));
         fs::write(&file, text.collect::<String>()).expect("write the table");
         return;
@@ -101,47 +124,56 @@ fn count(folder: &Path) -> Calls {
             // musl's open and dup set it once more, for kernels that ignore O_CLOEXEC; std looks
             // before each close in a build with debug assertions.
             let again = line.contains("F_SETFD, FD_CLOEXEC") || line.contains("F_GETFD");
-            if counts && !again && !MEMORY.contains(&call) && !link.contains("probe") {
+            // What cg-enter reads at the end where v2 has these controllers.
+            let figure = line.contains("\"memory.") || line.contains("\"pids.");
+            if counts && !again && !figure && !MEMORY.contains(&call) && !link.contains("probe") {
                 *calls.entry(link.clone()).or_default().entry(call.to_owned()).or_default() += 1;
             }
-            if call == "execve" && line.ends_with("= 0") {
-                link = executed(line);
-                counts = false;
+            if let Some(next) = next_link(line) {
+                counts = line.starts_with("prctl");
+                link = next;
             }
         }
     }
     calls
 }
 
-/// The first word of what an exec starts.
-fn executed(line: &str) -> String {
-    let word = line.split_once("[\"").and_then(|(_, rest)| rest.split_once('"'));
-    let word = word.map(|(word, _)| word).unwrap_or_default();
-    word.rsplit('/').next().unwrap_or_default().to_owned()
+/// The link that begins with this call: an exec, or where one program is all tools its going on under
+/// another name.
+fn next_link(line: &str) -> Option<String> {
+    let first_word = match line.strip_prefix("prctl(PR_SET_NAME, \"") {
+        Some(rest) => rest.split_once('"').filter(|(name, _)| toolbox::TOOLS.contains(name)),
+        None if line.contains("execve") && line.ends_with("= 0") => {
+            line.split_once("[\"").and_then(|(_, rest)| rest.split_once('"'))
+        }
+        None => None,
+    };
+    first_word.and_then(|(word, _)| word.rsplit('/').next()).map(str::to_owned)
 }
 
-/// What a process is before its first exec: nothing, or the child of the link that execs next.
+/// What a process is before its first link: nothing, or the child of the link before that.
 fn born_of(text: &str) -> String {
-    let next = text.lines().find(|line| line.contains("execve") && line.ends_with("= 0"));
-    let next = next.map(executed).unwrap_or_default();
+    let next = text.lines().find_map(next_link).unwrap_or_default();
     match next.as_str() {
         "fs-pivot" => "ns-unshare, child".to_owned(),
-        "probe" => "mini-init, child".to_owned(),
+        "probe" => "the last link, child".to_owned(),
         other => format!("before {other}"),
     }
+}
+
+/// Whether the calls of that name are not counted, since the host or chance says how many there are.
+fn varies(link: &str, call: &str) -> bool {
+    VARYING.contains(&call) || (link == "cg-enter" && call == "close")
 }
 
 fn table(calls: &Calls) -> String {
     let mut text = String::new();
     for (link, calls) in calls {
-        let counted: usize = calls
-            .iter()
-            .filter(|(call, _)| !VARYING.contains(&call.as_str()))
-            .map(|(_, n)| n)
-            .sum();
+        let counted: usize =
+            calls.iter().filter(|(call, _)| !varies(link, call)).map(|(_, n)| n).sum();
         text += &format!("{link}: {counted}\n");
         for (call, count) in calls {
-            text += &match VARYING.contains(&call.as_str()) {
+            text += &match varies(link, call) {
                 true => format!("{link}: {call} varies\n"),
                 false => format!("{link}: {call} {count}\n"),
             };

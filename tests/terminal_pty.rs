@@ -1,6 +1,7 @@
 //! mini-init --pty: a terminal of the container's own, and a relay between that and the caller's.
 
 use catena_tests::interactive::SHELLS;
+use catena_tests::pivot::isolations;
 use catena_tests::terminal::Terminal;
 use catena_tests::{Chain, Rootfs, Shell, User, any, each_user, like, need};
 use nix::sys::signal::{Signal, kill};
@@ -63,11 +64,11 @@ fn the_terminal_is_the_containers_own(user: User) {
 fn what_is_pushed_stays_inside(user: User) {
     let knob = std::fs::read_to_string("/proc/sys/dev/tty/legacy_tiocsti").unwrap_or_default();
     need!((knob.trim() != "0").then_some(()).ok_or("TIOCSTI is off: dev.tty.legacy_tiocsti=0"));
-    let pushes = |options: &str| {
+    let pushes = |isolation: &str, options: &str| {
         let mut shell = Shell::start(user, "dash -i").expect("a shell on a terminal");
         let probe = catena_tests::toolbox::probe();
         shell.line(&format!(
-            "ns-unshare -- mini-init {options} -- {} push 'echo $((6*7))pushed\n'",
+            "{isolation} mini-init {options} -- {} push 'echo $((6*7))pushed\n'",
             probe.display()
         ));
         shell.wait_for("ok\r\n");
@@ -76,8 +77,10 @@ fn what_is_pushed_stays_inside(user: User) {
         shell.exit().stdout.contains("42pushed")
     };
     need!(Terminal::new());
-    assert!(pushes(""), "the attack itself does not work");
-    assert!(!pushes("--pty"));
+    for isolation in isolations(user) {
+        assert!(pushes(isolation, ""), "the attack itself does not work");
+        assert!(!pushes(isolation, "--pty"), "{isolation}");
+    }
 }
 
 fn the_callers_terminal_is_out_of_reach(user: User) {
@@ -87,9 +90,11 @@ fn the_callers_terminal_is_out_of_reach(user: User) {
         let test = "readlink /proc/1/fd/2 >/dev/null && echo open || echo closed";
         shown(user, way, &["sh", "-c", test])
     };
-    let way = "ns-unshare -- fs-pivot --ephemeral / -- priv-drop -- mini-init";
-    assert_eq!(looks(&format!("{way} --")), "open\r\n");
-    assert_eq!(looks(&format!("{way} --pty --")), "closed\r\n");
+    for isolation in isolations(user) {
+        let way = format!("{isolation} fs-pivot --ephemeral / -- priv-drop -- mini-init");
+        assert_eq!(looks(&format!("{way} --")), "open\r\n");
+        assert_eq!(looks(&format!("{way} --pty --")), "closed\r\n");
+    }
     // Outside of a PID namespace also what was started, which stays as the guard.
     let looks = |way: &str| {
         let test = "guard=$(cut -d ' ' -f 4 /proc/$PPID/stat); for one in $PPID $guard; do \

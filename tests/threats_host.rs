@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use catena_tests::pivot::{can_pivot, containers, rootfs};
+use catena_tests::pivot::{can_pivot, containers, hosts, isolations, rootfs};
 use catena_tests::{Cell, Chain, Scratch, User, any, each_user, like, need};
 
 each_user![if can_pivot;
@@ -20,7 +20,7 @@ each_user![if can_pivot;
 const WRITTEN: [&str; 5] = ["uid_map", "gid_map", "setgroups", "oom_score_adj", "attr/exec"];
 
 /// Another process of the same user owns the new user namespace too, and may trace what is born in
-/// there: the monitor may have more capabilities than that one.
+/// there: the monitor may have more capabilities than that one. Without a new one nobody may.
 fn f2_who_owns_a_new_user_namespace_shares_no_memory_with_its_monitor(user: User) {
     need!(need::program("strace"));
     let scratch = Scratch::new(user);
@@ -58,9 +58,10 @@ fn f6_a_false_proc_is_not_believed(user: User) {
         "priv-drop --oom-score-adj 500 --".to_owned(),
         "mini-init --subreaper --".to_owned(),
     ] {
-        for unshare in ["unshare -r -m -p -f", "unshare -r -m"] {
+        let ways = hosts(user).iter().flat_map(|host| [format!("{host} -p -f"), host.to_string()]);
+        for host in ways {
             let script = format!("mount --rbind {} /proc && exec {tools} true", proc.display());
-            let outcome = Chain::new(user, &format!("{unshare} sh -c")).arg(script).run();
+            let outcome = Chain::new(user, &format!("{host} sh -c")).arg(script).run();
             // A procfs of its own is as good; where there can be none, that is said.
             match outcome.ended {
                 Some(ended) if ended == 0.into() => outcome.expect(0, "", ""),
@@ -70,31 +71,46 @@ fn f6_a_false_proc_is_not_believed(user: User) {
         }
     }
     // Who goes by path writes there.
-    let script =
-        format!("mount --rbind {} /proc && echo 5 >/proc/self/oom_score_adj", proc.display());
-    Chain::new(user, "unshare -r -m sh -c").arg(script).run().expect(0, "", "");
-    assert_eq!(fs::read_to_string(proc.join("self/oom_score_adj")).expect("read"), "5\n");
+    for (number, host) in (5..).zip(hosts(user)) {
+        let write = format!("echo {number} >/proc/self/oom_score_adj");
+        let script = format!("mount --rbind {} /proc && {write}", proc.display());
+        Chain::new(user, &format!("{host} sh -c")).arg(script).run().expect(0, "", "");
+        let written = fs::read_to_string(proc.join("self/oom_score_adj")).expect("read");
+        assert_eq!(written, format!("{number}\n"));
+    }
 }
 
 fn f6_a_label_is_not_written_elsewhere(user: User) {
     let scratch = Scratch::new(user);
     let file = scratch.file("file", "untouched");
-    for (option, name) in [("--apparmor", "attr/apparmor/exec"), ("--selinux", "attr/exec")] {
-        let script = format!(
-            "mount --bind {0} /proc/$$/{name} || mount --bind {0} /proc/$$/attr/exec; \
-             exec priv-drop {option} label -- echo started",
-            file.display()
-        );
-        let outcome = Chain::new(user, "unshare -r -m sh -c").arg(script).run();
-        outcome.expect(125, "", any());
-        assert_eq!(fs::read_to_string(&file).expect("read"), "untouched");
+    catena_tests::scratch::give(&file, user);
+    let written = || fs::read_to_string(&file).expect("read");
+    for host in hosts(user) {
+        for (option, name) in [("--apparmor", "attr/apparmor/exec"), ("--selinux", "attr/exec")] {
+            let cover = |label: &str| {
+                let script = format!(
+                    "name=/proc/$$/{name}; [ -e $name ] || name=/proc/$$/attr/exec; \
+                     mount --bind {} $name || exit 9; {label}",
+                    file.display()
+                );
+                Chain::new(user, &format!("{host} sh -c")).arg(script).run()
+            };
+            let label = format!("exec priv-drop {option} label -- echo started");
+            cover(&label).expect(125, "", any());
+            assert_eq!(written(), "untouched");
+            // By path it is written there.
+            cover("echo label >$name").expect(0, "", "");
+            assert_eq!(written(), "label\n");
+            fs::write(&file, "untouched").expect("write");
+        }
     }
 }
 
 /// One container takes the place of another, with the same numbers, while ns-enter looks at it.
 const RECYCLE: &str = r#"
+    share=$2
     start() {
-        ns-unshare --hostname $1 -- mini-init --grace 0 -- sleep 60 &
+        ns-unshare $share --hostname $1 -- mini-init --grace 0 -- sleep 60 &
         monitor=$!
         # Without a fork, which would take a number.
         name=; until [ "$name" = mini-init ]; do
@@ -121,14 +137,17 @@ const RECYCLE: &str = r#"
 
 fn h6_a_number_that_has_passed_on_is_not_entered(user: User) {
     need!(need::program("strace"));
-    let join = |manner: &str| {
-        let scratch = Scratch::new(user);
-        let chain = Chain::new(user, "unshare -r -p -f -m --mount-proc sh -c").arg(RECYCLE);
-        chain.arg(scratch.join("log")).arg(manner).run()
-    };
-    join("at rest").expect(0, "first\n0\n", any());
-    let recycled = join("recycled");
-    recycled.expect(0, "the same number\n125\n", like("*ns-enter: *"));
+    for (host, isolation) in hosts(user).iter().zip(isolations(user)) {
+        let share = if isolation.contains("share=user") { "--share=user" } else { "" };
+        let join = |manner: &str| {
+            let scratch = Scratch::new(user);
+            let chain = Chain::new(user, &format!("{host} -p -f --mount-proc sh -c")).arg(RECYCLE);
+            chain.arg(scratch.join("log")).arg(manner).arg(share).run()
+        };
+        join("at rest").expect(0, "first\n0\n", any());
+        let recycled = join("recycled");
+        recycled.expect(0, "the same number\n125\n", like("*ns-enter: *"));
+    }
 }
 
 fn h7_no_limit_without_its_controller(user: User) {
@@ -136,8 +155,10 @@ fn h7_no_limit_without_its_controller(user: User) {
         // A host without any controller.
         let script =
             format!("mount -t tmpfs none /sys/fs/cgroup && exec cg-enter {limit} -- echo started");
-        let outcome = Chain::new(user, "unshare -r -m sh -c").arg(script).run();
-        outcome.expect(125, "", like("cg-enter: *\n"));
+        for host in hosts(user) {
+            let outcome = Chain::new(user, &format!("{host} sh -c")).arg(&script).run();
+            outcome.expect(125, "", like("cg-enter: *\n"));
+        }
     }
     need!(Cell::with(user, "pids"));
     let fork = |chain: &str| Chain::new(user, &format!("{chain} {{probe}} fork 40")).run();
@@ -172,15 +193,17 @@ fn h8_no_library_is_preloaded_into_a_tool(user: User) {
 
 fn h8_the_environment_can_be_cleared(user: User) {
     let root = rootfs(user);
-    let env = |options: &str| {
-        let line =
-            format!("ns-unshare -- fs-pivot {root} -- priv-drop -- mini-init {options} -- env");
-        let outcome = Chain::new(user, &line).env("CANARY", "secret").run();
-        outcome.expect(0, any(), "");
-        outcome.stdout
-    };
-    let all = env("");
-    // As env(1) and nice(1) do; our own variables are gone.
-    assert!(all.contains("CANARY=secret\n") && !all.contains("CATENA_"), "{all}");
-    assert_eq!(env("--clear-env --env A=b"), "A=b\n");
+    for isolation in isolations(user) {
+        let env = |options: &str| {
+            let line =
+                format!("{isolation} fs-pivot {root} -- priv-drop -- mini-init {options} -- env");
+            let outcome = Chain::new(user, &line).env("CANARY", "secret").run();
+            outcome.expect(0, any(), "");
+            outcome.stdout
+        };
+        let all = env("");
+        // As env(1) and nice(1) do; our own variables are gone.
+        assert!(all.contains("CANARY=secret\n") && !all.contains("CATENA_"), "{all}");
+        assert_eq!(env("--clear-env --env A=b"), "A=b\n");
+    }
 }

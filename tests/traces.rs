@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
+use catena_tests::pivot::{containers, isolations};
 use catena_tests::{Cell, Chain, Rootfs, Scratch, Seen, User, each_user, host, like, toolbox};
 use nix::sys::signal::Signal;
 
@@ -67,9 +68,11 @@ fn the_app_inherits_stdio_and_no_more(user: User) {
 fn f4_two_hundred_folders_do_not_leak(user: User) {
     let root = rootfs(user);
     let folder = || File::open("/").expect("open /");
-    let chain =
-        (3..203).fold(whole(user, &root), |chain, number| chain.descriptor(number, folder()));
-    assert_eq!(seen(chain).numbers(), [0, 1, 2]);
+    let open = |chain| (3..203).fold(chain, |chain: Chain, n| chain.descriptor(n, folder()));
+    for chain in containers(user, &root) {
+        assert_eq!(seen(open(chain)).numbers(), [0, 1, 2]);
+    }
+    assert_eq!(open(Chain::new(user, "{probe}")).see().numbers().len(), 203);
 }
 
 fn a_descriptor_can_be_kept(user: User) {
@@ -98,8 +101,10 @@ fn a_closed_stdin_is_null(user: User) {
 
 fn f4_a_folder_as_stdin_is_refused(user: User) {
     let folder = || File::open("/usr").expect("open /usr");
-    let start = Chain::new(user, "ns-unshare -- {probe}").descriptor(0, folder()).run();
-    start.expect(125, "", like("ns-unshare: *standard input*directory*\n"));
+    for isolation in isolations(user) {
+        let start = Chain::new(user, &format!("{isolation} {{probe}}")).descriptor(0, folder());
+        start.run().expect(125, "", like("ns-unshare: *standard input*directory*\n"));
+    }
     let bare = Chain::new(user, "{probe}").descriptor(0, folder()).see();
     assert_eq!(bare.descriptors[0].target, "/usr");
 }
@@ -126,10 +131,14 @@ fn activated_sockets_are_handed_on(user: User) {
 fn h5_sockets_for_another_are_not_handed_on(user: User) {
     let root = rootfs(user);
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
-    let chain =
-        whole(user, &root).env("LISTEN_PID", "1").env("LISTEN_FDS", "1").descriptor(3, socket);
-    let seen = seen(chain);
-    assert_eq!(seen.numbers(), [0, 1, 2]);
+    let for_another = |chain: Chain| {
+        let copy = socket.try_clone().expect("duplicate");
+        chain.env("LISTEN_PID", "1").env("LISTEN_FDS", "1").descriptor(3, copy)
+    };
+    for chain in containers(user, &root) {
+        assert_eq!(seen(for_another(chain)).numbers(), [0, 1, 2]);
+    }
+    assert_eq!(for_another(Chain::new(user, "{probe}")).see().numbers(), [0, 1, 2, 3]);
 }
 
 fn the_signal_state_is_handed_on(user: User) {
@@ -163,10 +172,11 @@ fn the_environment_is_handed_on(user: User) {
 fn f11_words_are_handed_on(user: User) {
     let root = rootfs(user);
     let words = ["", "--", "-x", "--help", "a b", "ns-unshare", "*", "\n", "$HOME"].map(OsStr::new);
-    let words = words.into_iter().chain([OsStr::from_bytes(b"\xff\xfe")]);
-    let chain = whole(user, &root).args(["/bin/busybox", "echo"]).args(words);
-    let outcome = chain.run();
-    outcome.expect(0, " -- -x --help a b ns-unshare * \n $HOME \u{fffd}\u{fffd}\n", "");
+    let words = || words.into_iter().chain([OsStr::from_bytes(b"\xff\xfe")]);
+    for chain in containers(user, &root) {
+        let outcome = chain.args(["/bin/busybox", "echo"]).args(words()).run();
+        outcome.expect(0, " -- -x --help a b ns-unshare * \n $HOME \u{fffd}\u{fffd}\n", "");
+    }
 }
 
 fn stdin_is_the_apps(user: User) {
@@ -277,13 +287,13 @@ const PROCESSES: usize = 4;
 /// Kills the process at `place` of a chain, and checks that it takes all others with it.
 fn kill_one(
     user: User,
-    root: &Rootfs,
+    chain: Chain,
     place: usize,
     moment: impl FnOnce(&mut catena_tests::Running),
 ) {
     let cell = Rc::new(Cell::new(user).expect("asked before"));
     let mounts = host::mounts();
-    let mut running = whole(user, root).args(["/bin/probe", "deaf"]).in_cell(&cell).start();
+    let mut running = chain.args(["/bin/probe", "deaf"]).in_cell(&cell).start();
     moment(&mut running);
     let processes = Vec::from_iter(cell.processes());
     // None is left where it ended by itself, which a chain that holds never does.
@@ -304,10 +314,12 @@ fn kill_one(
 fn h11_every_process_can_be_killed(user: User) {
     let root = rootfs(user);
     for round in 0..50 * PROCESSES {
-        kill_one(user, &root, round % PROCESSES, |running| {
-            running.wait_for("ready\n");
-            assert_eq!(running.processes().len(), PROCESSES);
-        });
+        for chain in containers(user, &root) {
+            kill_one(user, chain, round % PROCESSES, |running| {
+                running.wait_for("ready\n");
+                assert_eq!(running.processes().len(), PROCESSES);
+            });
+        }
     }
 }
 
@@ -319,7 +331,9 @@ fn h11_every_process_can_be_killed_while_it_starts(user: User) {
     let start = u64::try_from(clock.elapsed().as_micros()).expect("a short time");
     let mut random = Random::new();
     for round in 0..50 * PROCESSES {
-        let moment = Duration::from_micros(random.below(start));
-        kill_one(user, &root, round, |_| std::thread::sleep(moment));
+        for chain in containers(user, &root) {
+            let moment = Duration::from_micros(random.below(start));
+            kill_one(user, chain, round, |_| std::thread::sleep(moment));
+        }
     }
 }

@@ -5,14 +5,17 @@
  * does, with the fewest system calls that it takes: namespaces, the same mounts, the same drop of
  * privileges, an init, the app. No checks, no options, no hygiene.
  *
- *     floor [-n] [-u] [-C FOLDER | -I FOLDER] [-L FILE=VALUE] ROOT APP
+ *     floor [-n] [-u] [-C FOLDER | -I FOLDER] [-L FILE=VALUE] [-S FILE] ROOT APP
  *
  * -n: no network namespace. -u: a user namespace too (rootless). -C: make this v1 cgroup, join it
  * by "0" in its tasks, remove it in the end. -I: the same of a v2 cgroup, by CLONE_INTO_CGROUP.
- * -L: write VALUE to FILE of the cgroup named last. Repeatable. */
+ * -L: write VALUE to FILE of the cgroup named last. Repeatable. -S: load the seccomp filter in FILE, an
+ * array of struct sock_filter. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -115,6 +118,19 @@ static void devices(void)
     check(mount("mqueue", "dev/mqueue", "mqueue", SAFE, NULL), "mqueue");
 }
 
+static struct sock_filter instructions[4096];
+static struct sock_fprog filter = {0, instructions};
+
+static void read_filter(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    check(fd, path);
+    long length = read(fd, instructions, sizeof instructions);
+    check(length, path);
+    close(fd);
+    filter.len = length / sizeof *instructions;
+}
+
 static void drop(void)
 {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -123,6 +139,8 @@ static void drop(void)
         ;
     check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
     check(syscall(SYS_capset, &header, none), "capset");
+    if (filter.len)
+        check(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter), "seccomp");
 }
 
 static int inside(const char *root, char **app, int own_net, int go)
@@ -186,7 +204,7 @@ int main(int argc, char **argv)
     unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP
                           | CLONE_NEWNET;
     int option, go[2] = {-1, -1};
-    while ((option = getopt(argc, argv, "+nuC:I:L:")) != -1) {
+    while ((option = getopt(argc, argv, "+nuC:I:L:S:")) != -1) {
         if (option == 'n')
             flags &= ~CLONE_NEWNET;
         if (option == 'u')
@@ -195,6 +213,8 @@ int main(int argc, char **argv)
             make_cgroup(option, optarg);
         if (option == 'L')
             limit(optarg);
+        if (option == 'S')
+            read_filter(optarg);
     }
     if (flags & CLONE_NEWUSER)
         check(pipe2(go, O_CLOEXEC), "pipe");

@@ -1,7 +1,7 @@
 //! `bench`: measures the tools beside others of their kind. See docs/performance.md.
 //!
 //!     bench [--quick] [--live COUNT]... [--stat COUNT] [--tools FOLDER] [--json FILE] [--svg FILE]
-//!         [--document FILE] [all|SUITE...]
+//!         [--document FILE] [--prepare FOLDER | --place FOLDER] [all|SUITE...]
 
 mod inits;
 mod live;
@@ -40,8 +40,12 @@ struct Arguments {
     document: Option<PathBuf>,
     /// How many messages are sent: this is the other side of a measurement.
     send: Option<usize>,
-    /// Made by another process, which waits for the results in JSON.
+    /// Nothing is measured: what others measure in is made here.
+    prepare: Option<PathBuf>,
+    /// Made by another process.
     place: Option<OsString>,
+    /// The one that has started this one waits for the results in JSON.
+    only_results: bool,
     suites: Vec<String>,
 }
 
@@ -50,13 +54,15 @@ fn main() -> Result<()> {
     if let Some(count) = arguments.send {
         return relay::send(count);
     }
-    let place = match &arguments.place {
-        Some(folder) => Place::existing(folder),
-        None => {
-            let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("c");
-            let built = Path::new("dist").to_owned();
-            Place::make(arguments.tools.as_ref().unwrap_or(&built), &sources)?
-        }
+    let make = |folder: Option<&Path>| {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("c");
+        let built = Path::new("dist").to_owned();
+        Place::make(folder, arguments.tools.as_ref().unwrap_or(&built), &sources)
+    };
+    let place = match (&arguments.prepare, &arguments.place) {
+        (Some(folder), _) => return make(Some(folder)).map(drop),
+        (None, Some(folder)) => Place::existing(folder),
+        (None, None) => make(None)?,
     };
     let rounds = if arguments.quick { 20 } else { 150 };
     let mut results = Map::new();
@@ -70,9 +76,7 @@ fn main() -> Result<()> {
         let is_root = rustix::process::geteuid().is_root();
         let result = match (name, is_root) {
             ("rootless", true) => as_ordinary_user(name, &place, arguments.quick)?,
-            ("rootless", false) | (_, true) => {
-                run(name, &place, rounds, arguments.place.is_none())?
-            }
+            ("rootless", false) | (_, true) => run(name, &place, rounds, !arguments.only_results)?,
             _ => {
                 eprintln!("left out: {name} is run by root");
                 continue;
@@ -94,7 +98,7 @@ fn main() -> Result<()> {
         Some(count) => stat::measure(&place, count, rounds / 5)?,
         None => Vec::new(),
     };
-    if arguments.place.is_some() {
+    if arguments.only_results {
         println!("{}", Value::Object(results));
         return Ok(());
     }
@@ -128,7 +132,9 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Arguments> {
             Some("--tools") => arguments.tools = Some(value()?.into()),
             Some("--json") => arguments.json = Some(value()?.into()),
             Some("--svg") => arguments.svg = Some(value()?.into()),
+            Some("--prepare") => arguments.prepare = Some(value()?.into()),
             Some("--place") => arguments.place = Some(value()?),
+            Some("--only-results") => arguments.only_results = true,
             Some("all") => arguments.suites.extend(suites::NAMES.map(str::to_owned)),
             Some(name) if suites::NAMES.contains(&name) => arguments.suites.push(name.to_owned()),
             _ => return Err(Error::other(format!("not an option and no suite: {word:?}"))),
@@ -164,7 +170,7 @@ fn as_ordinary_user(name: &str, place: &Place, quick: bool) -> Result<Value> {
     let bench = place.folder().join("bench");
     std::fs::copy(std::env::current_exe()?, &bench)?;
     let mut command = Command::new(&bench);
-    command.uid(ORDINARY).gid(ORDINARY).arg("--place").arg(place.folder());
+    command.uid(ORDINARY).gid(ORDINARY).arg("--only-results").arg("--place").arg(place.folder());
     command.args(quick.then_some("--quick")).arg(name);
     let output = command.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {

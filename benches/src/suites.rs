@@ -34,6 +34,9 @@ pub fn suite(name: &str, place: &Place) -> Result<Suite> {
     };
     let floor = place.floor().display().to_string();
     let root = place.root().display().to_string();
+    let filter = format!("-S {}", place.filter().display());
+    // What cg-enter and priv-drop do by default, and the first of the floors does not.
+    let same = format!("{} {filter}", floor_cgroup());
     let tool = |name: &str| place.tool(name).display().to_string();
     let direct =
         |kinds: &str| format!("{}/{}", place.folder().join("tools").display(), chain(kinds));
@@ -41,9 +44,13 @@ pub fn suite(name: &str, place: &Place) -> Result<Suite> {
     let made = |title, contenders, pause| Suite { title, contenders: present(contenders), pause };
     Ok(match name {
         "net" => made(
-            "root, new mount, PID, network, UTS, IPC and cgroup namespaces",
+            "root, six new namespaces: mount, PID, network, UTS, IPC and cgroup",
             vec![
                 Contender::new("floor", &format!("{floor} {root} /app")),
+                Contender::new(
+                    "floor with a cgroup and the filter",
+                    &format!("{floor} {same} {root} /app"),
+                ),
                 Contender::new("catena", &format!("{} -- {}", tool("cg-enter"), chain("-mpniuC"))),
                 Contender::new("catena without cg-enter", &direct("-mpniuC")),
                 Contender::new("the same without seccomp", &without_seccomp(&direct("-mpniuC"))),
@@ -65,9 +72,13 @@ pub fn suite(name: &str, place: &Place) -> Result<Suite> {
             millisecond,
         ),
         "nonet" => made(
-            "root, the same without a network namespace",
+            "root, five of them: no network namespace",
             vec![
                 Contender::new("floor", &format!("{floor} -n {root} /app")),
+                Contender::new(
+                    "floor with a cgroup and the filter",
+                    &format!("{floor} -n {same} {root} /app"),
+                ),
                 Contender::new("catena", &format!("{} -- {}", tool("cg-enter"), chain("-mpiuC"))),
                 Contender::new("catena without cg-enter", &direct("-mpiuC")),
                 Contender::new("the same without seccomp", &without_seccomp(&direct("-mpiuC"))),
@@ -82,9 +93,13 @@ pub fn suite(name: &str, place: &Place) -> Result<Suite> {
             millisecond,
         ),
         "rootless" => made(
-            "an ordinary user, a user namespace and all those of the first",
+            "an ordinary user, the six namespaces and one of users",
             vec![
                 Contender::new("floor", &format!("{floor} -u {root} /app")),
+                Contender::new(
+                    "floor with the filter",
+                    &format!("{floor} -u {filter} {root} /app"),
+                ),
                 Contender::new("catena", &direct("")),
                 Contender::new("the same without seccomp", &without_seccomp(&direct(""))),
                 Contender::new(
@@ -100,9 +115,13 @@ pub fn suite(name: &str, place: &Place) -> Result<Suite> {
             millisecond,
         ),
         "cgroup" => made(
-            "root, all of the first, and a cgroup with a memory and a pids limit, 60 ms after the last",
+            "root, the six namespaces and a cgroup with a memory and a pids limit, 60 ms after the last",
             vec![
                 Contender::new("floor", &format!("{floor} {} {root} /app", floor_limits())),
+                Contender::new(
+                    "floor with the filter",
+                    &format!("{floor} {} {filter} {root} /app", floor_limits()),
+                ),
                 Contender::new(
                     "catena",
                     &format!(
@@ -175,6 +194,21 @@ fn bwrap(kinds: &str, root: &str) -> String {
 /// podman with a root of its own making and no network.
 fn podman(options: &str, root: &str) -> String {
     format!("podman run --rm --network none {options} --rootfs {root} /app")
+}
+
+/// Where cg-enter makes a cgroup without limits: in v2, if there is such.
+fn floor_cgroup() -> String {
+    let own = format!("catena-bench-floor-{}", std::process::id());
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let of_kind = |kind: &str| {
+        let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        fields.into_iter().find(|fields| fields[2] == kind).map(|fields| fields[1].to_owned())
+    };
+    match (of_kind("cgroup2"), of_kind("cgroup")) {
+        (Some(point), _) => format!("-I {point}/{own}"),
+        (None, Some(point)) => format!("-C {point}/{own}"),
+        (None, None) => String::new(),
+    }
 }
 
 /// Where cg-enter makes cgroups for the two limits: the hierarchies that hold the controllers.

@@ -161,15 +161,26 @@ fn singles(set: CapabilitySet) -> impl Iterator<Item = CapabilitySet> {
     bits.filter(move |single| set.contains(*single))
 }
 
+/// Up to the first that PR_CAPBSET_DROP calls invalid.
 fn limit_bounding_set(left: CapabilitySet) -> Result<()> {
     let what = "can't drop from the bounding set";
-    for single in singles(bounding_set(what)?.set - left) {
-        remove_capability_from_bounding_set(single).map_err(|errno| {
-            Error::new(what).object(capability::names(single)).because(errno).hint_if(
-                Errno::EPERM,
-                "this needs CAP_SETPCAP, which a user namespace gives: put ns-unshare before it",
-            )
-        })?;
+    for single in singles(CapabilitySet::from_bits_retain(u64::MAX) - left) {
+        let errno = match remove_capability_from_bounding_set(single) {
+            Ok(()) => continue,
+            Err(rustix::io::Errno::INVAL) => break,
+            Err(errno) => errno,
+        };
+        // Who has not the privilege needs none where there is nothing to drop; and is told that before
+        // the number is looked at.
+        match capability_is_in_bounding_set(single) {
+            Ok(false) => continue,
+            Err(rustix::io::Errno::INVAL) => break,
+            Ok(true) | Err(_) => {}
+        }
+        return Err(Error::new(what).object(capability::names(single)).because(errno).hint_if(
+            Errno::EPERM,
+            "this needs CAP_SETPCAP, which a user namespace gives: put ns-unshare before it",
+        ));
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ impl Label {
             }
         };
         procfs.write(&path, &request).map_err(|error| match error.errno() {
-            Some(Errno::ENOENT | Errno::EINVAL) => {
+            Some(Errno::ENOENT | Errno::EINVAL | Errno::EACCES | Errno::EPERM) => {
                 error.hint(format!("is '{}' loaded, and a transition to it allowed?", self.name()))
             }
             _ => error,

@@ -53,7 +53,7 @@ impl FromStr for Port {
 }
 
 /// What the app may reach.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct LandlockArgs {
     /// Let the app reach the files below PATH, and no others; `ro` includes executing (repeatable)
     #[arg(id = "landlock", long = "landlock", value_name = "ro:PATH|rw:PATH")]
@@ -138,18 +138,44 @@ impl LandlockArgs {
 impl Rules {
     /// Puts them in force, for good. This needs no_new_privs.
     pub fn enforce(self) -> Result<()> {
-        let lenient = self.lenient;
-        let status = self.restrict().map_err(|error| {
-            let error = Error::new("can't put the Landlock rules in force").reason(flat(&error));
-            let need = "strict rules need Linux 6.10 with 'landlock' among its security modules; \
-                        --try-landlock does what this kernel can";
-            if lenient { error } else { error.hint(need) }
-        })?;
-        if status.ruleset == RulesetStatus::FullyEnforced || lenient {
-            return Ok(());
+        let what = "can't put the Landlock rules in force";
+        let need = "strict rules need Linux 6.10 with 'landlock' among its security modules; \
+                    --try-landlock does what this kernel can";
+        let (lenient, asks_for) = (self.lenient, self.asks_for());
+        let version = || chain::sys::landlock_version().unwrap_or(0);
+        match self.restrict() {
+            Ok(status) if status.ruleset == RulesetStatus::FullyEnforced => Ok(()),
+            Ok(_) if lenient => {
+                let warning = Error::new("not in force").object(lacking(&asks_for, version()));
+                chain::print_warning(&warning.reason(there_is(version())));
+                Ok(())
+            }
+            Ok(_) => Err(Error::new(what).reason("the kernel did so in part only")),
+            Err(error) if lenient => Err(Error::new(what).reason(flat(&error))),
+            Err(error) => {
+                let missing = lacking(&asks_for, version());
+                let reason = if missing.is_empty() { flat(&error) } else { there_is(version()) };
+                let error = if missing.is_empty() {
+                    Error::new(what)
+                } else {
+                    Error::new(what).object(missing)
+                };
+                Err(error.reason(reason).hint(need))
+            }
         }
-        Err(Error::new("can't put the Landlock rules in force")
-            .reason("the kernel did so in part only"))
+    }
+
+    /// What is asked for, and the version of Landlock's interface that it takes.
+    fn asks_for(&self) -> Vec<(u32, &'static str)> {
+        let kinds = [
+            // What version 2 added, moves between folders, is denied by version 1 altogether.
+            (!self.places.is_empty(), 1, "files"),
+            (!self.places.is_empty(), 3, "truncate(2)"),
+            (!self.bind.is_empty(), 4, "TCP ports to bind"),
+            (!self.connect.is_empty(), 4, "TCP ports to connect to"),
+            (!self.places.is_empty(), 5, "ioctl(2) of devices"),
+        ];
+        kinds.into_iter().filter(|kind| kind.0).map(|(_, version, name)| (version, name)).collect()
     }
 
     fn restrict(self) -> Result<RestrictionStatus, RulesetError> {
@@ -178,6 +204,20 @@ impl Rules {
     }
 }
 
+/// What a kernel of that version can't do.
+fn lacking(asked: &[(u32, &'static str)], version: u32) -> String {
+    let names: Vec<_> = asked.iter().filter(|kind| kind.0 > version).map(|kind| kind.1).collect();
+    names.join(", ")
+}
+
+/// What Landlock there is; version 0 is none.
+fn there_is(version: u32) -> String {
+    match version {
+        0 => "Landlock is not among this kernel's security modules".into(),
+        version => format!("this kernel's Landlock is of version {version}"),
+    }
+}
+
 /// An error with its causes, in one line.
 fn flat(error: &dyn std::error::Error) -> String {
     error.to_string()
@@ -194,6 +234,14 @@ mod tests {
         for text in ["", "/", "ro", "ro:", "rx:/", ":/"] {
             assert!(text.parse::<Place>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_lacking() {
+        let asked = [(1, "files"), (3, "truncate(2)"), (4, "TCP")];
+        assert_eq!(lacking(&asked, 0), "files, truncate(2), TCP");
+        assert_eq!(lacking(&asked, 2), "truncate(2), TCP");
+        assert_eq!(lacking(&asked, 4), "");
     }
 
     #[test]

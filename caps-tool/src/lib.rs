@@ -14,7 +14,9 @@ mod user;
 
 use std::convert::Infallible;
 use std::io::Write;
+use std::ops::Deref;
 
+use chain::rare::{self, Rare};
 use chain::{Error, Explanation, LinkArgs, Next, PathForm, Result, ResultExt};
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -34,6 +36,16 @@ use user::{Name, User, resolve_group};
 #[derive(Debug, clap::Parser)]
 #[command(name = "priv-drop", version)]
 pub struct PrivDrop {
+    #[command(flatten)]
+    options: Rare<Options>,
+
+    #[command(flatten)]
+    link: LinkArgs,
+}
+
+/// What is dropped, and what is left.
+#[derive(Debug, Default, clap::Args)]
+pub struct Options {
     /// Become this user and group; names are those of the current root's files
     #[arg(long, value_name = "UID|NAME[:GID|NAME]")]
     user: Option<User>,
@@ -120,14 +132,22 @@ pub struct PrivDrop {
     /// The report in JSON
     #[arg(long, requires = "report")]
     json: bool,
-
-    #[command(flatten)]
-    link: LinkArgs,
 }
+
+impl Deref for PrivDrop {
+    type Target = Options;
+
+    fn deref(&self) -> &Options {
+        &self.options
+    }
+}
+
+impl rare::Group for Options {}
 
 impl chain::Tool for PrivDrop {
     const PATHS: &'static [(&'static str, PathForm)] =
         &[("seccomp", PathForm::Unless(&["default", "none"])), ("seccomp_bpf", PathForm::Whole)];
+    const WITHOUT_EXEC: bool = true;
 
     fn link(&self) -> &LinkArgs {
         &self.link
@@ -152,10 +172,13 @@ impl chain::Tool for PrivDrop {
         self.set_what_needs_privilege(&target)?;
         next.change_credentials(|| target.become_it())?;
         self.keyring.set()?;
-        let labels = [self.apparmor.map(Label::AppArmor), self.selinux.map(Label::Selinux)];
+        let labels =
+            [self.apparmor.clone().map(Label::AppArmor), self.selinux.clone().map(Label::Selinux)];
         labels.iter().flatten().try_for_each(Label::ask_for)?;
         landlock.map_or(Ok(()), Rules::enforce)?;
         let report = self.report.then_some(self.json);
+        let changes_at_exec = !target.capabilities.is_empty() || labels.iter().any(Option::is_some);
+        next.exec_anew_unless(!changes_at_exec);
         next.exec_after(|| {
             filters.load()?;
             report.map_or(Ok(()), |json| {

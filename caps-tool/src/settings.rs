@@ -101,8 +101,9 @@ pub fn give_standard_io(uid: u32) -> Result<()> {
 }
 
 /// `--keyring`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Keyring {
+    #[default]
     /// A new session keyring, with no key in it.
     New,
     /// The one that there is, and the keys that it leads to.

@@ -1,5 +1,6 @@
 //! Where the controllers live: the mounted hierarchies, and this process's place in each.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use chain::mountinfo;
@@ -7,7 +8,6 @@ use chain::procfs::Procfs;
 use chain::{Errno, Error, Result, ResultExt};
 use rustix::fs::{Mode, OFlags, fstatfs, open};
 
-use crate::bytes;
 use crate::group::Group;
 use crate::name;
 use crate::position::{self, Mount, Position, Version};
@@ -30,9 +30,14 @@ pub struct Hierarchy {
     own: PathBuf,
 }
 
-/// All hierarchies that are mounted where this process can use them.
+/// All hierarchies that are mounted where this process can use them, each opened when it is first
+/// asked for: on a host with v1 there are a dozen, of which most chains need one.
 #[derive(Debug)]
-pub struct Hierarchies(Vec<Hierarchy>);
+pub struct Hierarchies {
+    mounts: Vec<Mount>,
+    /// Where this process is in each, and `None` where that can't be used.
+    found: Vec<(Position, OnceCell<Option<Hierarchy>>)>,
+}
 
 impl Hierarchies {
     /// Looks at /proc.
@@ -40,34 +45,56 @@ impl Hierarchies {
         let procfs = Procfs::open()?;
         let own = procfs.own_id()?;
         let mounts = position::hierarchies(mountinfo::read(&procfs)?);
-        let positions = position::parse_positions(&file(&procfs, &format!("{own}/cgroup"))?);
-        let found =
-            positions.iter().filter_map(|position| Hierarchy::at(position, &mounts).transpose());
-        Ok(Hierarchies(found.collect::<Result<_>>()?))
+        let positions = position::parse_positions(&procfs.read_bytes(&format!("{own}/cgroup"))?);
+        let found = positions.into_iter().map(|position| (position, OnceCell::new())).collect();
+        Ok(Hierarchies { mounts, found })
+    }
+
+    /// The first usable one of those whose position is such.
+    fn first(&self, is_such: impl Fn(&Position) -> bool) -> Result<Option<&Hierarchy>> {
+        for (position, hierarchy) in self.found.iter().filter(|(position, _)| is_such(position)) {
+            if hierarchy.get().is_none() {
+                let opened = Hierarchy::at(position, &self.mounts)?;
+                hierarchy.get_or_init(|| opened);
+            }
+            if let Some(Some(usable)) = hierarchy.get() {
+                return Ok(Some(usable));
+            }
+        }
+        Ok(None)
     }
 
     /// The hierarchy that holds `controller`: a v1 one if there is such, else v2's.
-    pub fn holder_of(&self, controller: &str) -> Option<&Hierarchy> {
-        let old = v1::controller(controller);
-        let v1 = self.0.iter().find(|h| h.controllers.iter().any(|name| name == old));
-        v1.or_else(|| self.unified())
+    pub fn holder_of(&self, controller: &str) -> Result<Option<&Hierarchy>> {
+        match self.first(|position| position.has(v1::controller(controller)))? {
+            None => self.unified(),
+            v1 => Ok(v1),
+        }
     }
 
     /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = &Hierarchy> {
-        self.0.iter()
+    pub fn all(&self) -> Result<Vec<&Hierarchy>> {
+        let each = |(wanted, _): &(Position, _)| {
+            self.first(|position| std::ptr::eq(position, wanted)).transpose()
+        };
+        self.found.iter().filter_map(each).collect()
     }
 
     /// The v2 hierarchy.
-    pub fn unified(&self) -> Option<&Hierarchy> {
-        self.0.iter().find(|h| h.version == Version::V2)
+    pub fn unified(&self) -> Result<Option<&Hierarchy>> {
+        self.first(|position| position.controllers.is_empty())
     }
 
     /// The hierarchy that holds every cgroup of ours: v2, and on a pure v1 host the freezer's,
     /// which is what stops processes while they are killed; else any.
     pub fn base(&self) -> Result<&Hierarchy> {
-        let freezer = || self.0.iter().find(|h| h.controllers.iter().any(|name| name == "freezer"));
-        self.unified().or_else(freezer).or(self.0.first()).ok_or_else(|| {
+        if let Some(unified) = self.unified()? {
+            return Ok(unified);
+        }
+        if let Some(freezer) = self.first(|position| position.has("freezer"))? {
+            return Ok(freezer);
+        }
+        self.first(|_| true)?.ok_or_else(|| {
             Error::new("no cgroup hierarchy is mounted here")
                 .hint("mount -t cgroup2 none /sys/fs/cgroup, or let fs-pivot stand behind cg-enter in the chain")
         })
@@ -143,8 +170,4 @@ fn open_root(mount: &Mount, controllers: &[String]) -> Result<Option<Group>> {
     };
     let group = || Group::new(fd, mount.version, controllers, mount.point.clone());
     Ok((magic == expected).then(group))
-}
-
-fn file(procfs: &Procfs, path: &str) -> Result<Vec<u8>> {
-    bytes::all(procfs.file(path, OFlags::RDONLY)?).or_fail_on("can't read", format!("/proc/{path}"))
 }

@@ -38,6 +38,11 @@ pub struct Position {
 }
 
 impl Position {
+    /// Whether the hierarchy has the v1 controller called `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.controllers.iter().any(|controller| controller == name)
+    }
+
     /// Whether `mount` shows the hierarchy that this is a place in.
     pub fn is_in(&self, mount: &Mount) -> bool {
         match mount.version {

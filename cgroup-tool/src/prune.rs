@@ -6,33 +6,26 @@
 
 use std::path::{Path, PathBuf};
 
-use chain::{Errno, Result, ResultExt};
+use chain::{Errno, Result};
 
 use crate::group::Group;
 use crate::hierarchy::Hierarchies;
 use crate::{name, removal};
 
-/// How many cgroups a start looks at, so that it takes no longer the more there are.
-const LOOKED_AT: usize = 16;
+/// Of how many cgroups a start sees the names, and of how many of ours among them it tries the locks: it takes
+/// no longer the more there are.
+const SEEN: usize = 32;
+const TRIED: usize = 4;
 
 /// What a start does of that: removes the leftovers among some cgroups in `base`, which holds a part
 /// of every one, with all their parts. [`prune`] looks at all.
 pub fn prune_some(hierarchies: &Hierarchies, base: &Group, point: Option<&Path>) -> Result<()> {
-    let mut names = base.children()?;
-    names.retain(|name| name::is_unnamed(name));
-    if names.len() > LOOKED_AT {
-        let mut random = [0; 8];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-            .or_fail("can't get random bytes")?;
-        let first = usize::from_ne_bytes(random) % names.len();
-        names.rotate_left(first);
-        names.truncate(LOOKED_AT);
-    }
-    for name in names {
+    let names = base.some_children(SEEN)?.into_iter().filter(|name| name::is_unnamed(name));
+    for name in names.take(TRIED) {
         if remove_leftover(base, &name)?.is_none() {
             continue;
         }
-        for hierarchy in hierarchies.all() {
+        for hierarchy in hierarchies.all()? {
             if let Some(parent) = hierarchy.parent_if_there(point)? {
                 remove_leftover(&parent, &name)?;
             }
@@ -44,7 +37,7 @@ pub fn prune_some(hierarchies: &Hierarchies, base: &Group, point: Option<&Path>)
 /// Removes the leftovers at `point`, in every hierarchy that has that; gives their paths.
 pub fn prune(hierarchies: &Hierarchies, point: Option<&Path>) -> Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
-    for hierarchy in hierarchies.all() {
+    for hierarchy in hierarchies.all()? {
         if let Some(parent) = hierarchy.parent_if_there(point)? {
             removed.extend(prune_in(&parent)?);
         }

@@ -68,6 +68,11 @@ impl Counters {
         self.memory || self.pids || self.cpu || self.io
     }
 
+    /// Those of what can run out.
+    pub fn of_shortage(self) -> Self {
+        Counters { cpu: false, io: false, ..self }
+    }
+
     /// Those that a table shows of a cgroup, which has processes or `is_empty`.
     pub fn in_table(self, is_empty: bool) -> Self {
         let (pids, cpu) = (self.pids && !is_empty, self.cpu && !is_empty);

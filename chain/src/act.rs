@@ -4,6 +4,7 @@
 use clap::Parser;
 
 use crate::error::Result;
+use crate::start::Start;
 use crate::{signal, standard_io, sys, tool};
 
 /// One of these tools.
@@ -14,16 +15,17 @@ pub trait Act: Parser {
 
 /// The whole of such a tool's `main`.
 pub fn act<T: Act>() -> ! {
-    match start::<T>() {
+    match Start::by_exec().and_then(start::<T>) {
         Ok(status) => sys::exit_now(status),
         Err(error) => tool::fail(T::command().get_name(), &error),
     }
 }
 
-fn start<T: Act>() -> Result<u8> {
+fn start<T: Act>(given: Start) -> Result<u8> {
     tool::refuse_privileged_start()?;
-    let tool = crate::help::parse::<T>(std::env::args_os())
-        .unwrap_or_else(|error| tool::usage::<T>(&error));
+    let words = given.words;
+    let tool =
+        crate::help::parse::<T>(&words).unwrap_or_else(|error| tool::usage::<T>(&error, &words));
     standard_io::check()?;
     signal::end_by_sigpipe();
     tool.run()

@@ -44,14 +44,17 @@ pub fn listen_fds(environment: &Environment) -> Result<Vec<RawFd>> {
     Ok(passed)
 }
 
-/// Refuses a `--keep-fd` that can't be kept.
-pub fn check_kept(fd: RawFd) -> Result<()> {
-    let refused = |reason: &str| {
-        Err(Error::new("can't keep descriptor").object(fd.to_string()).reason(reason))
-    };
+/// Refuses a `--keep-fd` that can't be kept. A folder, which the mount of one is too, passes to a
+/// link of ours only: that takes it for itself, or refuses it in its turn.
+pub fn check_kept(fd: RawFd, next_is_ours: bool) -> Result<()> {
+    let refused =
+        |reason: &str| Error::new("can't keep descriptor").object(fd.to_string()).reason(reason);
     match kind_of(fd) {
-        None => refused("it is not open"),
-        Some(FileType::Directory) => refused("it is a directory, a way out of the container"),
+        None => Err(refused("it is not open")),
+        Some(FileType::Directory) if !next_is_ours => {
+            Err(refused("it is a directory, a way out of the container")
+                .hint("only fs-pivot can use it (--mount-fd), behind nothing but tools of Catena"))
+        }
         Some(_) => Ok(()),
     }
 }
@@ -62,6 +65,17 @@ pub fn inherit(fds: impl IntoIterator<Item = RawFd>) -> Result<()> {
         sys::set_close_on_exec(fd, false).or_fail_on("can't hand on descriptor", fd.to_string())?;
     }
     Ok(())
+}
+
+/// Closes every descriptor but 0 to 2 and those that `stay`, as an exec would.
+pub(crate) fn close_all_but(mut stay: Vec<RawFd>) -> Result<()> {
+    stay.sort_unstable();
+    let mut first = 3;
+    for fd in stay {
+        sys::close_range(first, fd).or_fail("can't close descriptors")?;
+        first = fd + 1;
+    }
+    sys::close_range(first, RawFd::MAX).or_fail("can't close descriptors")
 }
 
 fn kind_of(fd: RawFd) -> Option<FileType> {

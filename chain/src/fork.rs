@@ -51,7 +51,7 @@ fn refusal(how: &Fork<'_>) -> &'static str {
 /// In a child that has failed.
 fn end(result: Result<Infallible>) -> ! {
     let Err(error) = result;
-    crate::tool::fail(&crate::tool::own_name(), &error)
+    crate::tool::fail(&crate::start::own_name(), &error)
 }
 
 impl Next {
@@ -92,7 +92,7 @@ impl Next {
         }
     }
 
-    /// Starts a child that goes on by `child`, without anything that its monitor would have to do
+    /// Starts a child that goes on by `child` at once, without anything that its monitor would have to do
     /// first. Where that can be, it has this process's memory until its exec, and this process
     /// stands still meanwhile: see [`sys::spawn`].
     pub fn spawn(
@@ -100,25 +100,25 @@ impl Next {
         how: &Fork<'_>,
         child: impl FnOnce(Next) -> Result<Infallible>,
     ) -> Result<Monitor> {
-        // Who owns a new user namespace may trace the child, and so would write the monitor's
-        // memory. A terminal can stop the child.
-        let separate = (libc::CLONE_NEWTIME | libc::CLONE_NEWUSER) as u64;
-        let has_own_memory = how.monitor_runs
-            || how.namespaces & separate != 0
-            || self.terminal.is_some()
-            || self.passes_toolbox_on();
-        if has_own_memory {
+        // The toolbox must be closed here before there can be an app: see `toolbox`.
+        if self.passes_toolbox_on() {
             return match self.fork(how, |_| Ok(()))? {
                 Role::Child(next) => end(child(next)),
                 Role::Monitor(monitor) => Ok(monitor),
             };
         }
+        // Who owns a new user namespace may trace the child, and so would write the monitor's
+        // memory. A terminal can stop the child. A link that is gone on as may fork in its turn.
+        let separate = (libc::CLONE_NEWTIME | libc::CLONE_NEWUSER) as u64;
+        let has_own_memory = how.monitor_runs
+            || how.namespaces & separate != 0
+            || self.terminal.is_some()
+            || self.follower().is_some();
         let forker = std::process::id();
         let leash = Leash::new()?;
         sys::set_ignored(libc::SIGCHLD, false).or_fail("can't reset SIGCHLD")?;
         SignalSet::ALL.block().or_fail("can't block signals")?;
         let terminal = self.terminal.as_ref().map(Terminal::try_clone).transpose()?;
-        // Nobody passes it on, so it is closed before there can be an app: see `toolbox`.
         self.close_toolbox();
         let of_child = self.descriptors();
         let signals = Monitor::signals()?;
@@ -129,7 +129,8 @@ impl Next {
                 child(self)
             }))
         };
-        let spawned = sys::spawn(how.namespaces, how.cgroup, run).or_fail(refusal(how))?;
+        let spawned = sys::spawn(how.namespaces, how.cgroup, !has_own_memory, run);
+        let spawned = spawned.or_fail(refusal(how))?;
         of_child.into_iter().for_each(|fd| drop(sys::adopt(fd)));
         let monitor = Monitor::new(spawned.pid, spawned.pidfd, signals, leash, terminal, is_init);
         for signal in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {

@@ -1,13 +1,13 @@
 //! What `--help` and `--version` say beside a tool's own arguments.
 
-use std::cell::RefCell;
-use std::ffi::OsStr;
-use std::mem::ManuallyDrop;
+use std::ffi::OsString;
+use std::mem;
+use std::sync::{Mutex, PoisonError};
 
 use clap::builder::StyledStr;
 use clap::{Arg, ArgMatches, Command, CommandFactory, ValueHint};
 
-use crate::sys;
+use crate::{rare, sys};
 
 /// The options of [`LinkArgs`](crate::LinkArgs), by clap's ids: `-h` leaves them out.
 const OF_ANY_LINK: [&str; 6] = ["keep_fd", "plan", "no_plan", "print", "explain", "absolute"];
@@ -83,31 +83,35 @@ fn with_examples(text: Option<&StyledStr>, examples: &str) -> String {
     format!("{own}Examples:\n{indented}").trim_end().to_owned()
 }
 
-thread_local! {
-    /// What parsing needed.
-    static LEFT: ManuallyDrop<RefCell<Vec<(Command, ArgMatches)>>> =
-        const { ManuallyDrop::new(RefCell::new(Vec::new())) };
-}
+/// What parsing needed.
+static LEFT: Mutex<Vec<(Command, ArgMatches)>> = Mutex::new(Vec::new());
 
 /// Frees what parsing needed.
 pub(crate) fn forget() {
-    LEFT.with(|left| left.take());
+    drop(mem::take(&mut *LEFT.lock().unwrap_or_else(PoisonError::into_inner)));
 }
 
 /// The command line `words`, parsed.
-pub(crate) fn parse<T: clap::Parser>(
-    words: impl IntoIterator<Item = impl AsRef<OsStr>>,
-) -> Result<T, clap::Error> {
-    let words: Vec<_> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
-    let parse = |mut command: Command| {
-        let mut matches = command.try_get_matches_from_mut(&words)?;
-        let parsed = T::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command));
-        // To take them apart takes time, which a monitor has, and no other.
-        LEFT.with(|left| left.borrow_mut().push((command, matches)));
-        parsed
-    };
+pub(crate) fn parse<T: clap::Parser>(words: &[OsString]) -> Result<T, clap::Error> {
     // What only the help says takes as long to put together as all the rest.
-    let parsed = parse(T::command()).or_else(|_| parse(command::<T>()));
+    let parsed = rare::with_words(words, || parse_by(T::command(), words))
+        .or_else(|_| parse_by(command::<T>(), words));
     sys::begin_allocating_anew();
+    parsed
+}
+
+/// The command line `words` as [`parse`] has it, by a definition of all options from the start: for
+/// tests, which hold the two against each other.
+#[doc(hidden)]
+pub fn both_ways<T: clap::Parser>(words: &[OsString]) -> [Result<T, String>; 2] {
+    [parse::<T>(words), parse_by(command::<T>(), words)]
+        .map(|parsed| parsed.map_err(|error| error.to_string()))
+}
+
+fn parse_by<T: clap::Parser>(mut command: Command, words: &[OsString]) -> Result<T, clap::Error> {
+    let mut matches = command.try_get_matches_from_mut(words)?;
+    let parsed = T::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command));
+    // To take them apart takes time, which a monitor has, and no other.
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner).push((command, matches));
     parsed
 }

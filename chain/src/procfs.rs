@@ -50,16 +50,7 @@ impl Procfs {
     /// As [`Procfs::read`], of a file that has names of others in it.
     pub fn read_bytes(&self, path: &str) -> Result<Vec<u8>> {
         let file = self.file(path, OFlags::RDONLY)?;
-        // std::fs::File would ask for the size and the offset, and begin with a few bytes.
-        let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
-        loop {
-            let length = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut buffer))
-                .or_fail_on("can't read", format!("/proc/{path}"))?;
-            if length == 0 {
-                return Ok(bytes);
-            }
-            bytes.extend_from_slice(&buffer[..length]);
-        }
+        whole(&file).or_fail_on("can't read", format!("/proc/{path}"))
     }
 
     /// The parent of process `pid`, 0 if that is in no PID namespace of this procfs; nothing if there
@@ -89,6 +80,18 @@ impl Procfs {
             )
         })?;
         Ok(own.to_string_lossy().into_owned())
+    }
+}
+
+/// The whole of a file of procfs. (std::fs::File would ask for the size and the offset, and begin with a few
+/// bytes.) A read may come to less than there is wherever the next line doesn't fit in.
+pub(crate) fn whole(file: impl AsFd) -> rustix::io::Result<Vec<u8>> {
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        match rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut buffer))? {
+            0 => return Ok(bytes),
+            length => bytes.extend_from_slice(&buffer[..length]),
+        }
     }
 }
 

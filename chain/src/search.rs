@@ -55,7 +55,17 @@ pub fn status_of_failed_exec(errno: Errno) -> u8 {
     }
 }
 
-/// Why execve(2) of a file that exists says ENOENT or ENOEXEC.
+/// What execve(2) says where the memory limit of its cgroup leaves no room: E2BIG before the old
+/// program is gone, whatever the length of the words.
+pub const NO_ROOM: [(Errno, &str); 2] = [
+    (
+        Errno::E2BIG,
+        "where the words are few, the memory limit of its cgroup leaves no room for them (memory.max)",
+    ),
+    (Errno::ENOMEM, "the memory limit of its cgroup may be too low (memory.max)"),
+];
+
+/// Why execve(2) fails, where its number alone misleads.
 pub fn explain_failed_exec(errno: Errno, path: &Path) -> Option<&'static str> {
     match errno {
         Errno::ENOENT if stat(path).is_ok() => {
@@ -64,6 +74,20 @@ pub fn explain_failed_exec(errno: Errno, path: &Path) -> Option<&'static str> {
         Errno::ENOEXEC => {
             Some("not a program for this machine, and no shell is tried on a file without #!")
         }
-        _ => None,
+        _ => NO_ROOM.iter().find(|(number, _)| *number == errno).map(|(_, hint)| *hint),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_memory_is_not_taken_for_too_many_words() {
+        for errno in [Errno::E2BIG, Errno::ENOMEM] {
+            let hint = explain_failed_exec(errno, Path::new("/bin/sh")).unwrap_or_default();
+            assert!(hint.contains("memory.max"), "{errno}: {hint}");
+        }
+        assert_eq!(explain_failed_exec(Errno::ENOENT, Path::new("/none")), None);
     }
 }

@@ -1,5 +1,6 @@
 //! Descriptors 0 to 2: open, and nothing that leads out of the container.
 
+use nix::errno::Errno;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, fstatfs, major, minor};
 
 use crate::error::{Error, Result, ResultExt};
@@ -21,7 +22,12 @@ pub fn check() -> Result<()> {
         let Some(fd) = sys::borrow(number) else {
             return refused("it is closed");
         };
-        let stat = fstat(fd).or_fail_on("can't examine", name)?;
+        let stat = fstat(fd).or_fail_on("can't examine", name).map_err(|error| {
+            error.hint_if(
+                Errno::EACCES,
+                "an AppArmor profile with flags=(attach_disconnected) allows what was opened outside",
+            )
+        })?;
         if closed & (1 << number) != 0 && (major(stat.st_rdev), minor(stat.st_rdev)) != NULL_DEVICE
         {
             return refused("it is closed, and /dev/null is not the null device");

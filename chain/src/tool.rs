@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
+use std::ops::Deref;
 use std::os::fd::RawFd;
 
 use clap::Parser;
@@ -11,20 +12,32 @@ use clap::error::ErrorKind;
 use crate::environment::Environment;
 use crate::error::{Error, FAILED, Result, ResultExt};
 use crate::explain::Explanation;
-use crate::handover::Handover;
 use crate::next::Next;
 use crate::pipeline;
 use crate::plan::{Line, Plan};
 use crate::quote;
+use crate::rare::{self, Rare};
 use crate::short_help;
 use crate::signal;
 use crate::standard_io;
+use crate::start::{Start, own_name};
 use crate::sys;
 use crate::words::{self, PathForm};
 
 /// What all tools that start a next link have on their command line.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LinkArgs {
+    #[command(flatten)]
+    options: Rare<LinkOptions>,
+
+    /// The next program of the chain, and its arguments. Without it the tool writes a plan
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// The options of every link.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct LinkOptions {
     /// Let the app inherit descriptor N too (repeatable)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(3..))]
     pub keep_fd: Vec<RawFd>,
@@ -48,10 +61,19 @@ pub struct LinkArgs {
     /// Without COMMAND: write paths into the plan that mean the same in every working directory
     #[arg(long)]
     absolute: bool,
+}
 
-    /// The next program of the chain, and its arguments. Without it the tool writes a plan
-    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
-    pub command: Vec<OsString>,
+impl rare::Group for LinkOptions {
+    const PREFIXES: &'static [&'static str] =
+        &["--keep-fd", "--plan", "--no-plan", "--print", "--explain", "--absolute"];
+}
+
+impl Deref for LinkArgs {
+    type Target = LinkOptions;
+
+    fn deref(&self) -> &LinkOptions {
+        &self.options
+    }
 }
 
 /// The options that a stage in a plan does not have.
@@ -61,6 +83,9 @@ const NOT_IN_A_PLAN: [&str; 5] = ["plan", "no_plan", "print", "explain", "absolu
 pub trait Tool: Parser {
     /// The options (by clap's ids) whose values are paths on the host.
     const PATHS: &'static [(&'static str, PathForm)] = &[];
+
+    /// Whether the link before this one may go on as it without an exec, in a program that is all tools.
+    const WITHOUT_EXEC: bool = false;
 
     /// The arguments that it shares with all others.
     fn link(&self) -> &LinkArgs;
@@ -79,17 +104,33 @@ pub trait Tool: Parser {
 
 /// The whole of a tool's `main`.
 pub fn main<T: Tool>() -> ! {
-    let Err(error) = start::<T>();
+    run::<T>(Start::by_exec())
+}
+
+/// As [`main`], with `first` done before anything else.
+pub fn main_after<T: Tool>(first: fn() -> Result<()>) -> ! {
+    run::<T>(first().and_then(|()| Start::by_exec()))
+}
+
+/// Goes on as this tool: see [`image`](crate::image).
+pub(crate) fn follow<T: Tool>(start: Start) -> ! {
+    run::<T>(Ok(start))
+}
+
+fn run<T: Tool>(given: Result<Start>) -> ! {
+    let Err(error) = given.and_then(start::<T>);
     fail(T::command().get_name(), &error)
 }
 
-fn start<T: Tool>() -> Result<Infallible> {
-    refuse_privileged_start()?;
-    let tool =
-        crate::help::parse::<T>(std::env::args_os()).unwrap_or_else(|error| usage::<T>(&error));
-    standard_io::check()?;
-    let mut environment = Environment::of_this_process();
-    let handover = Handover::take(&mut environment)?;
+fn start<T: Tool>(given: Start) -> Result<Infallible> {
+    if !given.without_exec {
+        refuse_privileged_start()?;
+    }
+    let Start { words, environment, handover, without_exec } = given;
+    let tool = crate::help::parse::<T>(&words).unwrap_or_else(|error| usage::<T>(&error, &words));
+    if !without_exec {
+        standard_io::check()?;
+    }
     let link = tool.link().clone();
     if let Some(changed) = handover.as_ref().and_then(|from| from.explain.clone()) {
         return explain(&tool, changed, environment);
@@ -99,7 +140,7 @@ fn start<T: Tool>() -> Result<Infallible> {
             done?;
             sys::exit_now(0);
         }
-        return write_plan::<T>(&link);
+        return write_plan::<T>(&link, words);
     }
     // Inside a chain, and for PID 1, standard input is the app's and nothing else.
     let inside = handover.as_ref().is_some_and(|from| from.is_for(standard_io::inode_of_input));
@@ -110,20 +151,20 @@ fn start<T: Tool>() -> Result<Infallible> {
         None => Plan::default(),
     };
     if link.print {
-        return print_chain::<T>(plan, &link);
+        return print_chain::<T>(plan, &link, words);
     }
     if link.explain && plan.is_empty() {
         return explain(&tool, Vec::new(), environment);
     }
     if link.explain {
-        let chain = chain_of::<T>(plan, &link)?;
+        let chain = chain_of::<T>(plan, &link, words)?;
         return Explanation::new(T::command().get_name(), Vec::new()).go_on(&chain, environment);
     }
     if plan.is_empty() {
         let next = Next::new(link.command.clone(), environment, handover, &link.keep_fd)?;
         return tool.run(next);
     }
-    Next::exec_chain(chain_of::<T>(plan, &link)?, environment)
+    Next::exec_chain(chain_of::<T>(plan, &link, words)?, environment)
 }
 
 /// Explains this link, those before it having `changed` something, and then the next.
@@ -136,14 +177,14 @@ fn explain<T: Tool>(
     let mut explanation = Explanation::new(T::command().get_name(), changed);
     tool.explain(&mut explanation)?;
     for fd in &tool.link().keep_fd {
-        explanation.step(format!("lets the app inherit descriptor {fd}"));
+        explanation.step(format!("lets the app inherit descriptor {fd}, unless a link takes it"));
     }
     explanation.go_on(&tool.link().command, environment)
 }
 
 /// This stage as a line of a plan.
-fn own_stage<T: Tool>(link: &LinkArgs) -> Result<Line> {
-    let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
+fn own_stage<T: Tool>(link: &LinkArgs, words: Vec<OsString>) -> Result<Line> {
+    let mut words: Vec<OsString> = words.into_iter().skip(1).collect();
     words.truncate(words.len() - link.command.len());
     if words.last().is_some_and(|word| word == "--") {
         words.pop();
@@ -159,18 +200,18 @@ fn own_stage<T: Tool>(link: &LinkArgs) -> Result<Line> {
     Ok(Line::Stage(stage))
 }
 
-fn with_own_stage<T: Tool>(mut plan: Plan, link: &LinkArgs) -> Result<Plan> {
-    let added = plan.push(own_stage::<T>(link)?);
+fn with_own_stage<T: Tool>(mut plan: Plan, link: &LinkArgs, words: Vec<OsString>) -> Result<Plan> {
+    let added = plan.push(own_stage::<T>(link, words)?);
     added.map_err(|reason| Error::new("can't add this stage to the plan").reason(reason))?;
     Ok(plan)
 }
 
-fn chain_of<T: Tool>(plan: Plan, link: &LinkArgs) -> Result<Vec<OsString>> {
-    Ok(with_own_stage::<T>(plan, link)?.to_chain(&link.command))
+fn chain_of<T: Tool>(plan: Plan, link: &LinkArgs, words: Vec<OsString>) -> Result<Vec<OsString>> {
+    Ok(with_own_stage::<T>(plan, link, words)?.to_chain(&link.command))
 }
 
 /// A tool without COMMAND is a filter: the plan of the stages before it, and itself.
-fn write_plan<T: Tool>(link: &LinkArgs) -> Result<Infallible> {
+fn write_plan<T: Tool>(link: &LinkArgs, words: Vec<OsString>) -> Result<Infallible> {
     let name = T::command().get_name().to_owned();
     if std::io::stdout().is_terminal() {
         return Err(Error::new("no COMMAND given").hint(format!(
@@ -185,13 +226,13 @@ fn write_plan<T: Tool>(link: &LinkArgs) -> Result<Infallible> {
         Some(file) => pipeline::load(file)?,
         None => pipeline::receive()?,
     };
-    pipeline::give(&with_own_stage::<T>(plan, link)?)?;
+    pipeline::give(&with_own_stage::<T>(plan, link, words)?)?;
     sys::exit_now(0)
 }
 
-fn print_chain<T: Tool>(plan: Plan, link: &LinkArgs) -> Result<Infallible> {
+fn print_chain<T: Tool>(plan: Plan, link: &LinkArgs, words: Vec<OsString>) -> Result<Infallible> {
     let words: Vec<String> =
-        chain_of::<T>(plan, link)?.iter().map(|word| quote::for_shell(word)).collect();
+        chain_of::<T>(plan, link, words)?.iter().map(|word| quote::for_shell(word)).collect();
     let line = format!("{}\n", words.join(" "));
     std::io::stdout().write_all(line.as_bytes()).or_fail("can't print the chain")?;
     sys::exit_now(0)
@@ -211,9 +252,9 @@ pub(crate) fn refuse_privileged_start() -> Result<()> {
 }
 
 /// Prints help where it was asked for, and clap's message in our form where the usage is wrong.
-pub(crate) fn usage<T: Parser>(error: &clap::Error) -> ! {
+pub(crate) fn usage<T: Parser>(error: &clap::Error, words: &[OsString]) -> ! {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        print_help::<T>(error);
+        print_help::<T>(error, words);
     }
     let name = T::command().get_name().to_owned();
     let rendered = error.render().to_string();
@@ -230,9 +271,10 @@ pub(crate) fn usage<T: Parser>(error: &clap::Error) -> ! {
 }
 
 /// `-h`, `--help` and `--help WORD`; `-V` too.
-fn print_help<T: Parser>(error: &clap::Error) -> ! {
+fn print_help<T: Parser>(error: &clap::Error, words: &[OsString]) -> ! {
     let mut command = crate::help::command::<T>();
-    let asked = std::env::args().skip_while(|word| word != "--help").nth(1);
+    let asked = words.iter().skip_while(|word| *word != "--help").nth(1);
+    let asked = asked.map(|word| word.to_string_lossy().into_owned());
     let text = match asked {
         _ if error.kind() == ErrorKind::DisplayVersion => error.render().to_string(),
         Some(word) if !word.starts_with('-') || word.len() > 2 => {
@@ -283,11 +325,4 @@ pub fn print_warning(error: &Error) {
 /// Prints what this process does, where that was asked for.
 pub fn print_note(note: &str) {
     write_message(&format!("{}: {note}\n", own_name()));
-}
-
-/// The name that this process was started under.
-pub(crate) fn own_name() -> String {
-    let word = std::env::args_os().next().unwrap_or_default();
-    let path = std::path::PathBuf::from(word);
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

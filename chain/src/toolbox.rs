@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result, ResultExt};
+use crate::search;
 use crate::sys;
 
 /// The folder that holds our tools.
@@ -57,10 +58,10 @@ impl Toolbox {
                 io::ErrorKind::NotFound => crate::error::NOT_FOUND,
                 _ => crate::error::NOT_EXECUTABLE,
             };
-            Error::new("can't execute").object(name).because(error).with_status(status).hint_if(
-                nix::errno::Errno::ENOENT,
-                "all tools of Catena must be installed in one folder",
-            )
+            let error = Error::new("can't execute").object(name).because(error);
+            let absent = "all tools of Catena must be installed in one folder";
+            let hints = [(nix::errno::Errno::ENOENT, absent)].into_iter().chain(search::NO_ROOM);
+            hints.fold(error.with_status(status), |error, (errno, hint)| error.hint_if(errno, hint))
         };
         let result = match self {
             Toolbox::Detached(fd) => {

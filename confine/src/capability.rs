@@ -19,13 +19,19 @@ const OCI: [CapabilitySet; 11] = [
     CapabilitySet::SYS_CHROOT,
 ];
 
-/// Which capabilities are to be left.
+/// Which capabilities are to be left: by default none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
     /// All that the process holds, before the two below count.
     all: bool,
     added: CapabilitySet,
     removed: CapabilitySet,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Wanted { all: false, added: CapabilitySet::empty(), removed: CapabilitySet::empty() }
+    }
 }
 
 impl Wanted {
@@ -44,8 +50,7 @@ impl FromStr for Wanted {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut wanted =
-            Wanted { all: false, added: CapabilitySet::empty(), removed: CapabilitySet::empty() };
+        let mut wanted = Wanted::default();
         for (index, word) in text.split(',').enumerate() {
             match (index, word) {
                 (0, "none") => {}

@@ -1,12 +1,14 @@
 //! The command line of `mini-init`.
 
 use std::ffi::OsString;
+use std::ops::Deref;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chain::LinkArgs;
 use chain::monitor::{Rewrite, Talk, Target};
+use chain::rare::{self, Rare};
 use chain::signal::Signal;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
@@ -14,6 +16,16 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 #[derive(Debug, clap::Parser)]
 #[command(name = "mini-init", version, after_long_help = include_str!("help.txt"))]
 pub struct MiniInit {
+    #[command(flatten)]
+    options: Rare<Options>,
+
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+}
+
+/// Signals, and what the app starts with.
+#[derive(Debug, Default, clap::Args)]
+pub struct Options {
     /// Who gets the signals that this process gets
     #[arg(long, value_name = "WHO", default_value = "child")]
     pub(crate) signal_to: To,
@@ -78,13 +90,20 @@ pub struct MiniInit {
     /// Say on standard error which orphans are reaped
     #[arg(short = 'w', long)]
     warn_on_reap: bool,
-
-    #[command(flatten)]
-    pub(crate) link: LinkArgs,
 }
 
+impl Deref for MiniInit {
+    type Target = Options;
+
+    fn deref(&self) -> &Options {
+        &self.options
+    }
+}
+
+impl rare::Group for Options {}
+
 /// What the app starts with.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct EnvironmentArgs {
     /// Start the app in DIR
     #[arg(long, value_name = "DIR")]
@@ -98,8 +117,9 @@ pub(crate) struct EnvironmentArgs {
 }
 
 /// Who gets signals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum To {
+    #[default]
     /// The app's first process
     Child,
     /// Its process group
@@ -109,8 +129,9 @@ pub(crate) enum To {
 }
 
 /// What is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Wait {
+    #[default]
     /// The app's first process
     Main,
     /// The last process

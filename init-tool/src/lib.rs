@@ -27,6 +27,8 @@ use report::Report;
 const GRACE: Duration = Duration::from_secs(5);
 
 impl chain::Tool for MiniInit {
+    const WITHOUT_EXEC: bool = true;
+
     fn link(&self) -> &chain::LinkArgs {
         &self.link
     }

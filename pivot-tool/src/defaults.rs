@@ -49,8 +49,9 @@ pub enum Dev {
 }
 
 /// What may be done to the cgroups that /sys/fs/cgroup shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Cgroups {
+    #[default]
     /// Look at them, where the cgroup namespace is one's own
     Ro,
     /// Make and change those below the cgroup where the cgroup namespace was made

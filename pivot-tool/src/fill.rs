@@ -4,9 +4,10 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use chain::procfs::Procfs;
-use chain::{Errno, Error, Result, ResultExt, sys};
+use chain::{Errno, Error, Result, ResultExt};
 use rustix::fs::{Mode, OFlags};
 
+use crate::given::Given;
 use crate::idmap::Namespaces;
 use crate::mount::{Mount, NOEXEC, SAFE, Setting, attach_failed};
 use crate::place::{self, Kind};
@@ -23,6 +24,8 @@ pub struct Host<'a> {
     pub root: &'a OwnedFd,
     /// The maps of owners.
     pub idmaps: &'a Namespaces,
+    /// The mounts that came as descriptors.
+    pub given: &'a Given,
 }
 
 impl Host<'_> {
@@ -53,7 +56,10 @@ impl Host<'_> {
                 let mount = device::mount(&device::open_any(place)?)?;
                 tree.mount(&mount, place, Kind::File, Whose::Bound)
             }
-            Extra::Descriptor { fd, place } => mount_descriptor(tree, *fd, place),
+            Extra::Descriptor { fd, place } => {
+                let mount = self.given.mount(*fd, place)?;
+                tree.mount(&mount, place, kind_of(&mount, place)?, Whose::Bound)
+            }
             Extra::Copy { source, place } => {
                 let mount = files::copy(self.root, source)?;
                 tree.mount(&mount, place, Kind::File, Whose::Own)
@@ -68,18 +74,6 @@ impl Host<'_> {
         let mount = files::private(self.root, content.as_bytes(), Mode::from_raw_mode(0o644))?;
         tree.mount(&mount, Path::new(path), Kind::File, Whose::Own)
     }
-}
-
-fn mount_descriptor(tree: &mut Tree, fd: i32, place: &Path) -> Result<()> {
-    let what = "can't mount the descriptor at";
-    let Some(given) = sys::borrow(fd) else {
-        return Err(Error::new(what).object(place).because(Errno::EBADF));
-    };
-    let mount = Mount::from(given.try_clone_to_owned().or_fail_on(what, place)?);
-    mount.restrict(SAFE).map_err(|error| {
-        error.hint_if(Errno::EINVAL, "--mount-fd takes the root of a mount (open_tree, fsmount)")
-    })?;
-    tree.mount(&mount, place, kind_of(&mount, place)?, Whose::Bound)
 }
 
 /// What a mount's mountpoint has to be.

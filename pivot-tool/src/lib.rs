@@ -10,15 +10,18 @@
 compile_error!("the feature 'weakened' is for the tests, and never for a release");
 
 use std::convert::Infallible;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use chain::procfs::Procfs;
+use chain::rare::{self, Rare};
 use chain::{Errno, Error, Explanation, LinkArgs, Next, PathForm, Result, ResultExt};
 use rustix::fs::OFlags;
 
 use crate::defaults::{Cgroups, Defaults, Dev, Kernel};
 use crate::extras::Extras;
 use crate::fill::Host;
+use crate::given::Given;
 use crate::idmap::{Namespaces, Range};
 use crate::private::Propagation;
 use crate::spec::Extra;
@@ -29,6 +32,7 @@ mod explain;
 mod extras;
 mod files;
 mod fill;
+mod given;
 pub mod idmap;
 mod image;
 mod mask;
@@ -77,6 +81,16 @@ pub struct FsPivot {
     #[arg(value_name = "ROOT")]
     root: PathBuf,
 
+    #[command(flatten)]
+    options: Rare<Options>,
+
+    #[command(flatten)]
+    link: LinkArgs,
+}
+
+/// What the root is made of, and what is mounted in it.
+#[derive(Debug, Default, clap::Args)]
+pub struct Options {
     /// Show the folders of ROOT as one, read-only unless there is an upper layer
     #[arg(long)]
     overlay: bool,
@@ -145,13 +159,20 @@ pub struct FsPivot {
     #[arg(long)]
     on_rootfs: bool,
 
-    /// Start in DIR of the new root
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    chdir: PathBuf,
-
-    #[command(flatten)]
-    link: LinkArgs,
+    /// Start in DIR of the new root [default: /]
+    #[arg(long, value_name = "DIR")]
+    chdir: Option<PathBuf>,
 }
+
+impl Deref for FsPivot {
+    type Target = Options;
+
+    fn deref(&self) -> &Options {
+        &self.options
+    }
+}
+
+impl rare::Group for Options {}
 
 impl chain::Tool for FsPivot {
     const PATHS: &'static [(&'static str, PathForm)] = &[
@@ -163,6 +184,8 @@ impl chain::Tool for FsPivot {
         ("copy-up", PathForm::BeforeColon),
     ];
 
+    const WITHOUT_EXEC: bool = true;
+
     fn link(&self) -> &LinkArgs {
         &self.link
     }
@@ -172,6 +195,8 @@ impl chain::Tool for FsPivot {
     }
 
     fn run(self, mut next: Next) -> Result<Infallible> {
+        // Before anything of this process's own can have the number that --mount-fd names.
+        let given = Given::take(&mut next, &self.extras)?;
         let procfs = Procfs::open()?;
         private::check(&procfs, next.mount_namespace())?;
         pivot::check_rootfs(self.on_rootfs, &procfs)?;
@@ -181,7 +206,7 @@ impl chain::Tool for FsPivot {
         }
         let old = place::host("/".as_ref(), OFlags::DIRECTORY)?;
         let idmaps = Namespaces::make(self.maps(), &procfs)?;
-        let host = Host { procfs: &procfs, root: &old, idmaps: &idmaps };
+        let host = Host { procfs: &procfs, root: &old, idmaps: &idmaps, given: &given };
         let defaults = self.defaults();
         let socket = notify::find(next.environment(), defaults.scratch)?;
 
@@ -202,20 +227,24 @@ impl chain::Tool for FsPivot {
         }
 
         let folder = tree
-            .open(&self.chdir, OFlags::PATH | OFlags::DIRECTORY)
-            .or_fail_on("can't change to", &self.chdir)
+            .open(self.chdir(), OFlags::PATH | OFlags::DIRECTORY)
+            .or_fail_on("can't change to", self.chdir())
             .map_err(|error| self.explain_chdir(error, &defaults))?;
         let root = tree.finish(seal)?;
         if self.on_rootfs {
-            pivot::cover_with(&root, folder, &self.chdir)?;
+            pivot::cover_with(&root, folder, self.chdir())?;
         } else {
-            pivot::leave_for(&root, folder, &self.chdir)?;
+            pivot::leave_for(&root, folder, self.chdir())?;
         }
         next.exec()
     }
 }
 
 impl FsPivot {
+    fn chdir(&self) -> &Path {
+        self.chdir.as_deref().unwrap_or(Path::new("/"))
+    }
+
     fn maps(&self) -> impl Iterator<Item = &[Range]> {
         let of_root = self.idmap.iter().map(|idmap| idmap.0.as_slice());
         let of_binds = self.extras.0.iter().filter_map(|extra| match extra {
@@ -228,10 +257,10 @@ impl FsPivot {
     /// A folder that ROOT has may be hidden by what is mounted over it.
     fn explain_chdir(&self, error: Error, defaults: &Defaults) -> Error {
         let tops = defaults.tops();
-        let over = tops.iter().find(|top| self.chdir.starts_with(Path::new("/").join(top)));
+        let over = tops.iter().find(|top| self.chdir().starts_with(Path::new("/").join(top)));
         match over {
             Some(top) if error.errno() == Some(Errno::ENOENT) => {
-                let folder = self.chdir.display();
+                let folder = self.chdir().display();
                 error.hint(format!(
                     "a new /{top} hides what ROOT has there: --bind {folder}:{folder} shows the host's"
                 ))

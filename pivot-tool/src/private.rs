@@ -66,8 +66,9 @@ fn shared() -> Error {
 }
 
 /// Whether mounts that the host makes later show up in folders that are bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Propagation {
+    #[default]
     /// They don't
     Private,
     /// They do, with the host's own attributes

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use crate::{User, need};
 
 /// What the trees have beside the essential packages.
-const PACKAGES: &str = "bash,procps,systemd,systemd-sysv,dbus,python3-minimal";
+const PACKAGES: &str = "apparmor,bash,procps,systemd,systemd-sysv,dbus,python3-minimal";
 /// What no test reads.
 const UNREAD: [&str; 3] = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*"];
 
@@ -30,7 +30,8 @@ pub fn newer_tree() -> Result<&'static Path, String> {
 
 fn make(name: &str, sources: Vec<PathBuf>) -> Result<PathBuf, String> {
     let tree = cache().join(name);
-    let is_whole = || tree.join("lib/systemd/systemd").is_file();
+    let parts = ["lib/systemd/systemd", "usr/sbin/apparmor_parser"];
+    let is_whole = || parts.iter().all(|part| tree.join(part).is_file());
     if is_whole() {
         return reachable(&tree);
     }

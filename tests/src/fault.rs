@@ -233,7 +233,7 @@ fn read(log: &Path) -> String {
 }
 
 /// What of the world must be the same in every run: not numbers that the kernel draws.
-fn essence(mut seen: Seen) -> Value {
+pub fn essence(mut seen: Seen) -> Value {
     for (kind, inode) in &mut seen.namespaces {
         let hosts = std::fs::metadata(format!("/proc/self/ns/{kind}"));
         *inode = u64::from(hosts.is_ok_and(|data| {
@@ -248,6 +248,8 @@ fn essence(mut seen: Seen) -> Value {
     if seen.namespaces.get("net") == Some(&1) {
         seen.interfaces.clear();
     }
+    // Hierarchies of cgroup v1 without a controller: tests/cves.rs makes one.
+    seen.cgroups.retain(|line| !line.contains(":name=") || line.contains(":name=systemd:"));
     for descriptor in &mut seen.descriptors {
         descriptor.target.clear();
     }

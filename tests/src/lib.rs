@@ -12,9 +12,11 @@
 //! }
 //! ```
 //!
-//! Three rules hold for all of it:
+//! Four rules hold for all of it:
 //!
 //! - Each test runs as root and as an ordinary user (where the suite itself runs as root).
+//! - What depends on namespaces runs in each way to have them: [`pivot::isolations`] gives the links,
+//!   [`pivot::hosts`] throw-away hosts to attack.
 //! - Each test of an isolation also runs without the tool and must see the opposite there: a
 //!   test that can't fail shows nothing.
 //! - What the machine lacks is named by [`need!`]; with `MUST_WORK=1` it is a failure, so that

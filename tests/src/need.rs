@@ -51,6 +51,24 @@ pub fn elsewhere(reason: &str) {
     }
 }
 
+/// Whether this is a machine of tests/vm/run with this security module, whose policy is for the
+/// tests to make.
+pub fn security_module(name: &str) -> Result<(), String> {
+    if std::env::var_os("CATENA_VM").is_none() {
+        return Err("this machine's security policy is not ours to change".into());
+    }
+    match security_modules().iter().any(|module| module == name) {
+        true => Ok(()),
+        false => Err(format!("{name} is not among the security modules")),
+    }
+}
+
+/// The security modules of this kernel, as far as it says.
+pub fn security_modules() -> Vec<String> {
+    let list = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+    list.trim().split(',').map(str::to_owned).collect()
+}
+
 /// Says why the present test is skipped, past the capture of the test runner.
 pub fn skip(reason: &str) {
     let thread = std::thread::current();

@@ -82,6 +82,22 @@ impl Running {
         self.cell.as_ref().expect("cgroups can be made").processes()
     }
 
+    /// The chain's process that is PID 1 of a container, seen from outside.
+    #[track_caller]
+    pub fn init(&self) -> i32 {
+        let is_init = |pid: i32| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+            ids.is_some_and(|ids| ids.split_whitespace().skip(1).last() == Some("1"))
+        };
+        let child = |pid: &i32| {
+            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+            children.ok()?.split_whitespace().next()?.parse().ok()
+        };
+        let mut line = std::iter::successors(Some(self.pid()), child);
+        line.find(|pid| is_init(*pid)).expect("a process that is PID 1")
+    }
+
     /// What it has written to stderr so far, as far as was waited for.
     pub fn stderr(&self) -> String {
         self.stderr.lossy()

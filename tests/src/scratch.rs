@@ -45,6 +45,20 @@ impl Scratch {
         give(&path, user);
         path
     }
+
+    /// Copies a program to `name`.
+    pub fn program(&self, name: &str, from: &Path) -> PathBuf {
+        let path = self.join(name);
+        copy_program(from, &path);
+        path
+    }
+}
+
+/// Copies a program. cp(1) does it: were this process to hold the copy open for writing, so would whatever
+/// another test forks meanwhile, and nobody could execute it.
+pub fn copy_program(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg(from).arg(to).status();
+    assert!(copied.expect("run cp").success());
 }
 
 impl Drop for Scratch {

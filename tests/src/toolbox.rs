@@ -1,7 +1,7 @@
 //! Where the tools under test are.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -42,6 +42,23 @@ pub fn folder() -> &'static Path {
             false => staged(&TOOLS.map(|tool| built.join(tool)), "toolbox"),
         }
     })
+}
+
+/// Whether the tools are one file under many names, as in a release.
+pub fn is_one_program() -> bool {
+    let file = |name| fs::metadata(tool(name)).expect("a tool").ino();
+    file(TOOLS[0]) == file(TOOLS[1])
+}
+
+/// A folder, which every user can reach, with the one program that is all tools.
+pub fn one_program() -> PathBuf {
+    let built = build_folder().join("catena");
+    assert!(built.is_file(), "{} is not built: cargo build --workspace", built.display());
+    let folder = staged(&[built], "one-program");
+    for tool in TOOLS {
+        fs::hard_link(folder.join("catena"), folder.join(tool)).expect("a hard link");
+    }
+    folder
 }
 
 /// One tool's path.
@@ -93,7 +110,7 @@ fn staged(files: &[PathBuf], name: &str) -> PathBuf {
     fs::create_dir(&folder).expect("make a folder");
     for file in files {
         let copy = folder.join(file.file_name().expect("a file has a name"));
-        fs::copy(file, &copy).expect("copy a program");
+        scratch::copy_program(file, &copy);
         fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).expect("chmod");
     }
     folder

@@ -44,7 +44,7 @@ impl NsUnshare {
         if new.contains(&Kind::Pid) {
             to.step(format!(
                 "stays as the monitor of what follows: forwards signals, ends with its status; if this process is killed, so is that, by SIG{}",
-                self.kill_signal
+                self.kill_signal()
             ));
         }
         if let Some(signal) = self.stop_signal {

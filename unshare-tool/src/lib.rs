@@ -14,11 +14,13 @@ mod reboot;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
+use std::ops::Deref;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use chain::monitor::Rewrite;
 use chain::procfs::Procfs;
+use chain::rare::{self, Rare};
 use chain::signal::Signal;
 use chain::{
     Error, Explanation, Fork, LinkArgs, Monitor, Next, PathForm, Result, ResultExt, Role, namespace,
@@ -59,6 +61,19 @@ pub struct NsUnshare {
     #[arg(short = 'T', long)]
     time: bool,
 
+    #[command(flatten)]
+    maps: Rare<MapArgs>,
+
+    #[command(flatten)]
+    options: Rare<Options>,
+
+    #[command(flatten)]
+    link: LinkArgs,
+}
+
+/// What is done in the new namespaces.
+#[derive(Debug, Default, clap::Args)]
+pub struct Options {
     /// Don't make these new after all
     #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
     share: Vec<Kind>,
@@ -66,9 +81,6 @@ pub struct NsUnshare {
     /// The host name inside
     #[arg(long, value_name = "NAME")]
     hostname: Option<OsString>,
-
-    #[command(flatten)]
-    maps: MapArgs,
 
     /// What mounts made on the host afterwards do in a new mount namespace
     #[arg(long, value_name = "MODE", default_value = "private")]
@@ -81,21 +93,39 @@ pub struct NsUnshare {
     #[arg(long)]
     no_mount_proc: bool,
 
-    /// What COMMAND gets when this process, its monitor, is ended by SIGKILL
-    #[arg(long, value_name = "SIGNAL", default_value = "KILL")]
-    kill_signal: Signal,
+    /// What COMMAND gets when this process, its monitor, is ended by SIGKILL [default: KILL]
+    #[arg(long, value_name = "SIGNAL")]
+    kill_signal: Option<Signal>,
 
     /// What COMMAND gets in place of SIGTERM (systemd: RTMIN+3)
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<Signal>,
+}
 
-    #[command(flatten)]
-    link: LinkArgs,
+impl Deref for NsUnshare {
+    type Target = Options;
+
+    fn deref(&self) -> &Options {
+        &self.options
+    }
+}
+
+impl rare::Group for Options {
+    const PREFIXES: &'static [&'static str] = &[
+        "--share",
+        "--hostname",
+        "--propagation",
+        "--mount-proc",
+        "--no-mount-proc",
+        "--kill-signal",
+        "--stop-signal",
+    ];
 }
 
 /// Mount propagation (mount_namespaces(7)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Propagation {
+    #[default]
     /// Nothing passes, in either direction
     Private,
     /// The host's mounts appear inside
@@ -113,6 +143,7 @@ impl chain::Tool for NsUnshare {
         ("ipc", PathForm::Whole),
         ("cgroup", PathForm::Whole),
     ];
+    const WITHOUT_EXEC: bool = true;
 
     fn link(&self) -> &LinkArgs {
         &self.link
@@ -129,7 +160,7 @@ impl chain::Tool for NsUnshare {
     fn run(self, next: Next) -> Result<Infallible> {
         let mut kinds = self.kinds()?;
         let procfs = Procfs::open()?;
-        let pins = self.pins()?;
+        let pins = Pin::open_all(self.files())?;
         // Before the new user namespace, in which this process has no power over them.
         pins.iter().try_for_each(Pin::enter)?;
         pins.iter().filter(|pin| pin.is_there()).for_each(|pin| kinds.remove(pin.kind()));
@@ -140,7 +171,7 @@ impl chain::Tool for NsUnshare {
             return enter_own(next);
         }
         let how =
-            Fork { namespaces: kinds.flags(), death_signal: self.kill_signal, ..Fork::default() };
+            Fork { namespaces: kinds.flags(), death_signal: self.kill_signal(), ..Fork::default() };
         let explain = |error| kinds.explain(error);
         if need_outsider(maps.as_ref(), &pins) {
             let from_outside = |pid: i32| {
@@ -164,6 +195,10 @@ impl chain::Tool for NsUnshare {
 }
 
 impl NsUnshare {
+    fn kill_signal(&self) -> Signal {
+        self.kill_signal.unwrap_or(Signal::KILL)
+    }
+
     fn kinds(&self) -> Result<Kinds> {
         let asked = [
             (self.mount, Kind::Mount),
@@ -215,18 +250,6 @@ impl NsUnshare {
             .filter_map(|(option, kind)| option.as_ref()?.as_ref().map(|file| (kind, file)))
     }
 
-    fn pins(&self) -> Result<Vec<Pin>> {
-        let mut pins: Vec<Pin> = Vec::new();
-        for (kind, file) in self.files() {
-            // Its own lock would keep the second one waiting.
-            if pins.iter().any(|pin| pin.is_at(file)) {
-                return Err(Error::new("two namespaces can't be pinned at").object(file));
-            }
-            pins.push(Pin::open(kind, file)?);
-        }
-        Ok(pins)
-    }
-
     /// The monitor's part, until PID 1 of the new namespace has ended.
     fn watch(&self, mut monitor: Monitor) -> Result<Infallible> {
         if let Some(signal) = self.stop_signal {
@@ -242,6 +265,8 @@ impl NsUnshare {
     fn furnish(&self, kinds: &Kinds, maps: Option<&Maps>, mut next: Next) -> Result<Next> {
         if let Some(maps) = maps {
             next.change_credentials(|| maps.enter())?;
+            // Who is not root inside loses capabilities by an exec.
+            next.exec_anew_unless(rustix::process::geteuid().is_root());
         }
         if let Some(name) = &self.hostname {
             nix::unistd::sethostname(name).or_fail_on("can't set the host name", name)?;

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::process::Command;
 
 use chain::procfs::Procfs;
-use chain::{Error, Result, ResultExt, accounts};
+use chain::{Error, Result, ResultExt, accounts, rare};
 use rustix::process::{getegid, geteuid, getgroups};
 
 use crate::range::{self, Range};
 
 /// What the command line says of maps.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct MapArgs {
     /// Map you, and only you, to root inside
     #[arg(long, group = "map")]
@@ -69,6 +69,10 @@ pub struct Maps {
     /// What setgroups(2) is called with inside, in ids of the caller's namespace.
     pub(crate) mapped_groups: Option<Vec<u32>>,
     pub(crate) own: (u32, u32),
+}
+
+impl rare::Group for MapArgs {
+    const PREFIXES: &'static [&'static str] = &["--map-", "--setgroups", "--keep-groups"];
 }
 
 impl MapArgs {

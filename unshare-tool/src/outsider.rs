@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 
+use chain::signal::Signal;
 use chain::sys::{self, Forked};
 use chain::{Error, Result, ResultExt};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -15,6 +16,8 @@ pub fn run(
 ) -> Result<()> {
     let pipe = || pipe_with(PipeFlags::CLOEXEC).or_fail("can't make a pipe");
     let ((wait, go), (report, complain)) = (pipe()?, pipe()?);
+    // Where the caller ignores it nobody could be waited for. The next link is given what the caller has.
+    sys::set_ignored(Signal::CHLD.number(), false).or_fail("can't reset SIGCHLD")?;
     match sys::fork(0, None).or_fail("can't fork")? {
         Forked::Child => {
             drop((go, report));

@@ -1,8 +1,10 @@
 //! The command line of `cg-enter`.
 
+use std::ops::Deref;
 use std::os::fd::RawFd;
 use std::path::{Component, Path, PathBuf};
 
+use chain::rare::{self, Rare};
 use chain::{Error, LinkArgs, Result};
 
 use super::limit_args::LimitArgs;
@@ -12,6 +14,19 @@ use crate::name;
 #[derive(Debug, clap::Parser)]
 #[command(name = "cg-enter", version)]
 pub struct CgEnter {
+    #[command(flatten)]
+    options: Rare<Options>,
+
+    #[command(flatten)]
+    pub(super) limits: Rare<LimitArgs>,
+
+    #[command(flatten)]
+    pub(super) link: LinkArgs,
+}
+
+/// Which cgroup, and what becomes of it.
+#[derive(Debug, Default, clap::Args)]
+pub struct Options {
     /// The cgroup's name: it is kept, and reused if it is there; without one a new cgroup is made,
     /// and removed at the end with all that is left in it
     #[arg(long, value_parser = name::parse)]
@@ -49,13 +64,17 @@ pub struct CgEnter {
     /// As --status-fd, to a file
     #[arg(long, value_name = "FILE", conflicts_with = "status_fd")]
     pub status_file: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(super) limits: LimitArgs,
-
-    #[command(flatten)]
-    pub(super) link: LinkArgs,
 }
+
+impl Deref for CgEnter {
+    type Target = Options;
+
+    fn deref(&self) -> &Options {
+        &self.options
+    }
+}
+
+impl rare::Group for Options {}
 
 impl CgEnter {
     /// Whether the cgroup ends with COMMAND, so that this process waits for that.

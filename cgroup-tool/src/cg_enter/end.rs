@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::args::CgEnter;
 use super::cell::Cell;
 use crate::group::Group;
-use crate::usage::{Pressure, Usage};
+use crate::usage::{Pressure, Usage, keyed};
 
 /// Where to report the end, found out before anything is made.
 #[derive(Debug)]
@@ -81,9 +81,12 @@ impl End {
     pub fn report(&self, cell: &Cell<'_>, status: Status) -> Result<()> {
         let mut usage = Usage::default();
         for group in cell.groups() {
-            usage.add(group.counters(), &|file| group.try_read(file).ok());
+            let all = group.counters();
+            let asked = if self.status.is_some() { all } else { all.of_shortage() };
+            usage.add(asked, &|file| group.try_read(file).ok());
         }
-        if let Some(shortage) = shortage(&usage) {
+        let shortage = shortage(&usage).or_else(|| no_room(cell, &usage, status));
+        if let Some(shortage) = shortage {
             chain::print_warning(&Error::new("ran out").object(cell.name()).reason(shortage));
         }
         if self.pressure
@@ -110,20 +113,36 @@ impl End {
 /// What was asked for beyond the limits, in one line.
 fn shortage(usage: &Usage) -> Option<String> {
     let mut parts = Vec::new();
+    let limit =
+        usage.memory_max.map_or(String::new(), |limit| format!(" at the limit of {limit} bytes"));
     if let Some(killed @ 1..) = usage.oom_kill {
         let processes = if killed == 1 { "process" } else { "processes" };
-        let limit = usage
-            .memory_max
-            .map_or(String::new(), |limit| format!(" at the limit of {limit} bytes"));
         parts.push(format!("out of memory{limit}, {killed} {processes} killed"));
     } else if let Some(failed @ 1..) = usage.oom {
-        parts.push(format!("out of memory, {failed} allocations failed"));
+        let allocations = if failed == 1 { "allocation" } else { "allocations" };
+        parts.push(format!("out of memory{limit}, {failed} {allocations} failed"));
     }
     if let Some(refused @ 1..) = usage.pids_refused {
         let forks = if refused == 1 { "fork" } else { "forks" };
         parts.push(format!("pids.max refused {refused} {forks}"));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// What may have kept a link from starting the next one: no process is killed before its exec is
+/// over, and with no memory at all it can't even say what failed.
+fn no_room(cell: &Cell<'_>, usage: &Usage, status: Status) -> Option<String> {
+    if !matches!(status, Status::Exited(chain::FAILED | chain::NOT_EXECUTABLE)) {
+        return None;
+    }
+    let reached = |group: &Group| {
+        let events = group.try_read("memory.events").ok();
+        let v1 = || group.try_read("memory.failcnt").ok()?.trim().parse().ok();
+        events.and_then(|text| keyed(&text, "max")).or_else(v1)
+    };
+    let times @ 1.. = cell.groups().filter_map(reached).sum::<u64>() else { return None };
+    let limit = usage.memory_max?;
+    Some(format!("the memory limit of {limit} bytes was reached {times} times"))
 }
 
 fn pressure(group: &Group) -> String {
@@ -160,5 +179,8 @@ mod tests {
                 "out of memory at the limit of 4096 bytes, 1 process killed; pids.max refused 2 forks"
             )
         );
+        let usage = Usage { oom_kill: None, pids_refused: None, ..usage };
+        let failed = "out of memory at the limit of 4096 bytes, 3 allocations failed";
+        assert_eq!(shortage(&usage).as_deref(), Some(failed));
     }
 }

@@ -1,12 +1,14 @@
 //! The limits on the command line.
 
+use chain::{Errno, Error, rare};
+
 use crate::cpu::{self, Bandwidth};
 use crate::device::{self, IoMax, IoWeight};
 use crate::limit::{self, Limit, Value};
 use crate::size::{self, Size};
 
 /// One option for each limit that the kernel's controllers know.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Limits (SIZE: 4096, 256M, 1.5G, 20% of the machine's, max)")]
 pub struct LimitArgs {
     /// Memory: what needs more is killed
@@ -108,7 +110,29 @@ pub struct LimitArgs {
     set: Vec<(String, String)>,
 }
 
+impl rare::Group for LimitArgs {
+    const PREFIXES: &'static [&'static str] =
+        &["--memory-", "--pids-", "--cpu", "--io-", "--hugetlb-", "--rdma-", "--misc-", "--set"];
+}
+
 impl LimitArgs {
+    /// Names the memory limit where COMMAND can't be executed for want of memory: the kernel says
+    /// "Argument list too long" then, if there is no room for the words.
+    pub fn explain_exec(&self, error: Error) -> Error {
+        let list = self.list();
+        let limit = list.iter().find(|limit| limit.file == "memory.max");
+        let Some(limit) = limit.filter(|limit| limit.value != Value::Amount(None)) else {
+            return error;
+        };
+        let limit = format!("{} {}", limit.option, limit.on_v2().value);
+        error
+            .hint_if(
+                Errno::E2BIG,
+                format!("where the words are few, {limit} leaves no room for them"),
+            )
+            .hint_if(Errno::ENOMEM, format!("{limit} may leave no room to execute it"))
+    }
+
     /// The limits asked for, in the order that the kernel wants them.
     pub fn list(&self) -> Vec<Limit> {
         let machine = rustix::system::sysinfo();

@@ -23,6 +23,7 @@ use crate::prune;
 
 impl Tool for CgEnter {
     const PATHS: &'static [(&'static str, PathForm)] = &[("status_file", PathForm::Whole)];
+    const WITHOUT_EXEC: bool = true;
 
     fn link(&self) -> &LinkArgs {
         &self.link
@@ -51,6 +52,8 @@ impl Tool for CgEnter {
                 Cell::unnamed(&places)?
             }
         };
+        // A monitor would keep it as long as the container lives.
+        drop(hierarchies);
         cell.configure()?;
         end.check(&cell)?;
         if let Some(owner) = self.delegate {
@@ -61,43 +64,45 @@ impl Tool for CgEnter {
         }
         if self.is_removed() {
             let may_be_frozen = self.freeze || self.name.is_some();
-            return supervise(cell, &end, self.freeze, may_be_frozen, next);
+            return self.supervise(cell, &end, may_be_frozen, next);
         }
         cell.keep();
         cell.enter()?;
-        next.exec()
+        next.exec().map_err(|error| self.limits.explain_exec(error))
     }
 }
 
-/// Starts the next link in the cgroup and removes that afterwards. The child is in the v2 cgroup
-/// from its first instruction on; the v1 ones it enters itself, which costs least. A frozen one
-/// stops where it enters, so that comes last then.
-fn supervise(
-    mut cell: Cell<'_>,
-    end: &End,
-    frozen: bool,
-    may_be_frozen: bool,
-    next: Next,
-) -> Result<Infallible> {
-    let birthplace = cell.unified().filter(|_| !frozen);
-    let how = Fork {
-        cgroup: birthplace.map(AsFd::as_fd),
-        monitor_runs: may_be_frozen,
-        ..Fork::default()
-    };
-    let is_born_inside = birthplace.is_some();
-    let child = |next: Next| {
-        match is_born_inside {
-            true => cell.legacy().try_for_each(Group::enter)?,
-            false => cell.enter()?,
-        }
-        next.exec()
-    };
-    let monitor = next.spawn(&how, child).map_err(explain_entry)?;
-    cell.keep();
-    monitor.run(|status| {
-        let reported = end.report(&cell, status);
-        cell.remove()?;
-        reported
-    })
+impl CgEnter {
+    /// Starts the next link in the cgroup and removes that afterwards. The child is in the v2 cgroup
+    /// from its first instruction on; the v1 ones it enters itself, which costs least. A frozen one
+    /// stops where it enters, so that comes last then.
+    fn supervise(
+        &self,
+        mut cell: Cell<'_>,
+        end: &End,
+        may_be_frozen: bool,
+        next: Next,
+    ) -> Result<Infallible> {
+        let birthplace = cell.unified().filter(|_| !self.freeze);
+        let how = Fork {
+            cgroup: birthplace.map(AsFd::as_fd),
+            monitor_runs: may_be_frozen,
+            ..Fork::default()
+        };
+        let is_born_inside = birthplace.is_some();
+        let child = |next: Next| {
+            match is_born_inside {
+                true => cell.legacy().try_for_each(Group::enter)?,
+                false => cell.enter()?,
+            }
+            next.exec().map_err(|error| self.limits.explain_exec(error))
+        };
+        let monitor = next.spawn(&how, child).map_err(explain_entry)?;
+        cell.keep();
+        monitor.run(|status| {
+            let reported = end.report(&cell, status);
+            cell.remove()?;
+            reported
+        })
+    }
 }

@@ -43,7 +43,7 @@ pub fn decide(
         let hierarchy = match limit.is_core() {
             true => base,
             false => hierarchies
-                .holder_of(limit.controller())
+                .holder_of(limit.controller())?
                 .ok_or_else(|| limit::no_controller(limit))?,
         };
         let index = match places.iter().position(|(used, _)| std::ptr::eq(*used, hierarchy)) {

@@ -140,7 +140,7 @@ impl CgSignal {
     fn remove(&self, hierarchies: &Hierarchies) -> Result<()> {
         let base = hierarchies.base()?;
         removal::remove(&base.parent(self.parent.as_deref())?, &self.name)?;
-        for other in hierarchies.all().filter(|other| !std::ptr::eq(*other, base)) {
+        for other in hierarchies.all()?.into_iter().filter(|other| !std::ptr::eq(*other, base)) {
             if let Some(parent) = other.parent_if_there(self.parent.as_deref())?
                 && let Some(group) = parent.open_if_there(&self.name)?
                 && !group.is_populated()?

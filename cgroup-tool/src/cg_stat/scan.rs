@@ -75,7 +75,7 @@ impl Scanner {
         let hierarchies = Hierarchies::find()?;
         let base = hierarchies.base()?;
         let mut parents = vec![base.parent(point)?];
-        for other in hierarchies.all().filter(|other| !std::ptr::eq(*other, base)) {
+        for other in hierarchies.all()?.into_iter().filter(|other| !std::ptr::eq(*other, base)) {
             parents.extend(other.parent_if_there(point)?.filter(|group| group.counters().any()));
         }
         let (procfs, last) = (Procfs::open()?, HashMap::new());

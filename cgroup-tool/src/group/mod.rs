@@ -106,19 +106,46 @@ impl Group {
 
     /// The names of the cgroups in this one.
     pub fn children(&self) -> Result<Vec<String>> {
-        let failed = "can't list the cgroup";
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&self.fd).or_fail_on(failed, &self.path)? {
-            let entry = entry.or_fail_on(failed, &self.path)?;
-            if entry.file_type() == FileType::Directory
-                && let Ok(name) = entry.file_name().to_str()
-                && name != "."
-                && name != ".."
-            {
-                names.push(name.to_owned());
-            }
+        self.names(&mut self.list()?).collect()
+    }
+
+    /// The names of some of them, `most` at most: those that stand behind another place of the list each time,
+    /// and if that comes to its end, at its beginning. It takes no longer the more there are: a place of a
+    /// list is a hash of a name in kernfs, and found by that.
+    pub fn some_children(&self, most: usize) -> Result<Vec<String>> {
+        let what = "can't list the cgroup";
+        let mut random = [0; 4];
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+            .or_fail("can't get random bytes")?;
+        let mut list = self.list()?;
+        list.seek(i64::from(i32::from_ne_bytes(random) & i32::MAX)).or_fail_on(what, &self.path)?;
+        let mut names = self.names(&mut list).take(most).collect::<Result<Vec<_>>>()?;
+        if names.len() < most {
+            list.rewind();
+        }
+        while names.len() < most
+            && let Some(name) = self.names(&mut list).next().transpose()?
+            && !names.contains(&name)
+        {
+            names.push(name);
         }
         Ok(names)
+    }
+
+    fn list(&self) -> Result<Dir> {
+        Dir::read_from(&self.fd).or_fail_on("can't list the cgroup", &self.path)
+    }
+
+    fn names(&self, list: &mut Dir) -> impl Iterator<Item = Result<String>> {
+        list.filter_map(|entry| {
+            let entry = match entry.or_fail_on("can't list the cgroup", &self.path) {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error)),
+            };
+            let name = entry.file_name().to_str().ok()?;
+            let is_cgroup = entry.file_type() == FileType::Directory && name != "." && name != "..";
+            is_cgroup.then(|| Ok(name.to_owned()))
+        })
     }
 
     /// Whether no cgroup is in the one called `name` in this one: kernfs counts folders as links.

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
@@ -15,6 +15,8 @@ use crate::names;
 use crate::search;
 use crate::signal::{Given, SignalSet};
 use crate::standard_io;
+use crate::start::Start;
+use crate::sys;
 use crate::terminal::Terminal;
 use crate::toolbox::Toolbox;
 
@@ -43,14 +45,36 @@ impl Next {
         self.exec_after(|| Ok(()))
     }
 
+    /// Goes on as the next link, which is this program too.
+    fn go_on_as(self, follower: fn(Start) -> !) -> Result<Infallible> {
+        let is_init = std::process::id() == 1;
+        let handover = self.handover(is_init);
+        let own = handover.toolbox.iter().chain(&handover.leash);
+        let stay: Vec<RawFd> = self.keep.iter().chain(&self.listen).chain(own).copied().collect();
+        let mask = if is_init { SignalSet::ALL } else { self.given.mask };
+        mask.block().or_fail("can't restore the signal mask")?;
+        sys::seem_executed(&self.command).or_fail("can't go on as the next link")?;
+        descriptors::close_all_but(stay)?;
+        crate::help::forget();
+        let start = Start::without_exec(self.command, self.environment, handover);
+        sys::begin_stack_anew(Box::new(start), follower)
+    }
+
     /// As [`Next::exec`], with `last` done just before execve(2): what would hinder the steps
     /// that lead there.
     pub fn exec_after(mut self, last: impl FnOnce() -> Result<()>) -> Result<Infallible> {
+        if let Some(follower) = self.follower() {
+            last()?;
+            return self.go_on_as(follower);
+        }
         let Some(word) = self.command.first().cloned() else {
             return Err(Error::new("no COMMAND given"));
         };
         let arguments: Vec<CString> =
             std::mem::take(&mut self.command).into_iter().map(c_string).collect::<Result<_>>()?;
+        if !names::is_ours(&word) {
+            self.refuse_folders()?;
+        }
         descriptors::inherit(self.keep.iter().chain(&self.listen).copied())?;
         match word.to_str().filter(|_| names::is_ours(&word)) {
             Some(name) => self.exec_own(name, &arguments, last),
@@ -67,6 +91,7 @@ impl Next {
         };
         let arguments: Vec<CString> =
             std::mem::take(&mut self.command).into_iter().map(c_string).collect::<Result<_>>()?;
+        self.refuse_folders()?;
         descriptors::inherit(self.keep.iter().chain(&self.listen).copied())?;
         self.given.restore(self.given.mask).or_fail("can't restore the signal state")?;
         Err(exec_file(&word, &arguments, &self.environment, last))
@@ -81,12 +106,7 @@ impl Next {
         last: impl FnOnce() -> Result<()>,
     ) -> Result<Infallible> {
         let is_init = std::process::id() == 1;
-        let handover = Handover {
-            toolbox: self.toolbox.descriptor(),
-            leash: self.leash.as_ref().map(AsRawFd::as_raw_fd),
-            mask: is_init.then_some(self.given.mask),
-            ..self.public_handover()
-        };
+        let handover = self.handover(is_init);
         descriptors::inherit(handover.toolbox.into_iter().chain(handover.leash))?;
         handover.put(&mut self.environment);
         let mask = if is_init { SignalSet::ALL } else { self.given.mask };
@@ -111,6 +131,17 @@ impl Next {
         Err(exec_file(word, arguments, &self.environment, last))
     }
 
+    /// What one of ours is told.
+    fn handover(&self, is_init: bool) -> Handover {
+        Handover {
+            toolbox: self.toolbox.descriptor(),
+            leash: self.leash.as_ref().map(AsRawFd::as_raw_fd),
+            mask: is_init.then_some(self.given.mask),
+            ..self.public_handover()
+        }
+    }
+
+    /// What stands in the environment of a program that is not ours too.
     fn public_handover(&self) -> Handover {
         Handover {
             keep: self.keep.clone(),

@@ -73,7 +73,8 @@ impl Next {
     /// get it.
     pub fn take(&mut self, number: RawFd) -> Result<OwnedFd> {
         let leash = self.leash.as_ref().map(AsRawFd::as_raw_fd);
-        let taken = leash == Some(number) || self.toolbox.descriptor() == Some(number);
+        let terminal = self.terminal.as_ref().map(Terminal::number);
+        let taken = [leash, self.toolbox.descriptor(), terminal].contains(&Some(number));
         if number < 3 || taken || self.listen.contains(&number) {
             return Err(Error::new("can't use descriptor")
                 .object(number.to_string())
@@ -81,6 +82,11 @@ impl Next {
         }
         self.keep.retain(|kept| *kept != number);
         sys::adopt(number).or_fail_on("can't use descriptor", number.to_string())
+    }
+
+    /// Fails if a folder is among what `--keep-fd` names: from here on nobody may have one.
+    pub fn refuse_folders(&self) -> Result<()> {
+        self.keep.iter().try_for_each(|fd| descriptors::check_kept(*fd, false))
     }
 
     /// All descriptors that are the child's and not its monitor's, once the toolbox is closed.

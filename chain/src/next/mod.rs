@@ -10,9 +10,11 @@ use crate::descriptors;
 use crate::environment::Environment;
 use crate::error::{Error, Result, ResultExt};
 use crate::handover::Handover;
+use crate::image;
 use crate::leash;
 use crate::names;
 use crate::signal::Given;
+use crate::start::Start;
 use crate::sys;
 use crate::terminal::Terminal;
 use crate::toolbox::Toolbox;
@@ -32,6 +34,10 @@ pub struct Next {
     /// The descriptors of LISTEN_FDS, if they are for this process.
     listen: Vec<RawFd>,
     mount_namespace: Option<u64>,
+    /// This link has changed what an exec goes by.
+    needs_exec: bool,
+    /// This program's file is from the root that the next link will be in, or from the toolbox.
+    is_in_own_root: bool,
     /// The controlling terminal.
     pub(crate) terminal: Option<Terminal>,
 }
@@ -55,8 +61,9 @@ impl Next {
         }
         let listen = descriptors::listen_fds(&environment)?;
         let mut keep = handover.keep;
+        let next_is_ours = command.first().is_some_and(|word| names::is_ours(word));
         for &fd in keep_fd {
-            descriptors::check_kept(fd)?;
+            descriptors::check_kept(fd, next_is_ours)?;
             if !keep.contains(&fd) {
                 keep.push(fd);
             }
@@ -77,6 +84,8 @@ impl Next {
             keep,
             listen,
             mount_namespace: handover.mount_namespace,
+            needs_exec: false,
+            is_in_own_root: true,
             terminal,
         })
     }
@@ -96,6 +105,12 @@ impl Next {
         self.mount_namespace
     }
 
+    /// Has the next link be executed even where this process could go on as it (see `image`), unless an
+    /// exec would leave this process the capabilities and labels that it has by now.
+    pub fn exec_anew_unless(&mut self, changes_nothing: bool) {
+        self.needs_exec |= !changes_nothing;
+    }
+
     /// Tells the links to come that this mount namespace was made for the chain.
     pub fn set_mount_namespace(&mut self, inode: Option<u64>) {
         self.mount_namespace = inode;
@@ -104,6 +119,7 @@ impl Next {
     /// Gives the links to come the toolbox `folder`, a detached mount.
     pub fn set_toolbox(&mut self, folder: OwnedFd) {
         self.toolbox = Toolbox::Detached(folder);
+        self.is_in_own_root = false;
     }
 
     /// Whether the toolbox has been detached already by a link before.
@@ -118,6 +134,12 @@ impl Next {
             Some(word) if names::is_ours(word) => self.toolbox.open().map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// What this process may go on by as the next link, in place of an exec.
+    pub(crate) fn follower(&self) -> Option<fn(Start) -> !> {
+        let name = self.command.first().filter(|_| !self.needs_exec)?.to_str()?;
+        image::follower(name, self.is_in_own_root)
     }
 
     /// In a forked child: a descriptor that is hung up once the monitor is gone (poll(2)).

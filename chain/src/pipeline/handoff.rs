@@ -133,6 +133,16 @@ struct Offer {
     closed: bool,
 }
 
+/// What happened while an offer waited.
+enum Turn {
+    /// The next stage has all, or the reader is gone.
+    Over,
+    /// The pipe takes some more of the plan.
+    Room,
+    /// The time is over.
+    Nothing,
+}
+
 impl Offer {
     fn new(text: String) -> Result<Self> {
         let what = "can't offer the plan";
@@ -155,19 +165,22 @@ impl Offer {
 
     fn run(mut self) -> Result<()> {
         let mut pause = FIRST_PAUSE;
-        while !self.turn(pause)? {
-            if self.written == self.text.len() {
-                if self.is_over()? {
-                    return Ok(());
+        loop {
+            match self.turn(pause)? {
+                Turn::Over => return Ok(()),
+                Turn::Room => {}
+                Turn::Nothing => {
+                    if self.is_over()? {
+                        return Ok(());
+                    }
+                    pause = (pause * 2).min(LAST_PAUSE);
                 }
-                pause = (pause * 2).min(LAST_PAUSE);
             }
         }
-        Ok(())
     }
 
-    /// Waits for what happens next; `true` if the next stage has all or the reader is gone.
-    fn turn(&mut self, pause: Duration) -> Result<bool> {
+    /// Waits for what happens next, for `pause` once all is written.
+    fn turn(&mut self, pause: Duration) -> Result<Turn> {
         let what = "can't write the plan";
         let stdout = sys::borrow(1).ok_or_else(|| Error::new(what))?;
         let complete = self.written == self.text.len();
@@ -176,21 +189,24 @@ impl Offer {
             [PollFd::new(&self.done, PollFlags::IN), PollFd::from_borrowed_fd(stdout, wanted)];
         let pause = Timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() };
         let patience = complete.then_some(&pause);
-        rustix::io::retry_on_intr(|| poll(&mut poll_fds, patience)).or_fail(what)?;
+        // A reading end without writers is hung up, and would be ready each time.
+        let of_interest = if self.closed { &mut poll_fds[..1] } else { &mut poll_fds[..] };
+        rustix::io::retry_on_intr(|| poll(of_interest, patience)).or_fail(what)?;
         let [done, out] = [poll_fds[0].revents(), poll_fds[1].revents()];
         if !done.is_empty() || out.contains(PollFlags::ERR) {
-            return Ok(true);
+            return Ok(Turn::Over);
         }
-        if out.contains(PollFlags::OUT) {
-            let rest = &self.text.as_bytes()[self.written..];
-            match rustix::io::write(stdout, &rest[..rest.len().min(PIPE_BUF)]) {
-                Ok(length) => self.written += length,
-                Err(rustix::io::Errno::PIPE) => return Ok(true),
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-                Err(errno) => return Err(errno).or_fail(what),
-            }
+        if !out.contains(PollFlags::OUT) {
+            return Ok(Turn::Nothing);
         }
-        Ok(false)
+        let rest = &self.text.as_bytes()[self.written..];
+        match rustix::io::write(stdout, &rest[..rest.len().min(PIPE_BUF)]) {
+            Ok(length) => self.written += length,
+            Err(rustix::io::Errno::PIPE) => return Ok(Turn::Over),
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+            Err(errno) => return Err(errno).or_fail(what),
+        }
+        Ok(Turn::Room)
     }
 
     /// Looks who reads. A program that is not ours must see the end of the plan: this process then

@@ -1,9 +1,8 @@
 //! Who holds the other end of a pipe, as /proc shows it.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
 
-use crate::pipeline::process::{Kind, children, kind_of, parent_of};
+use crate::pipeline::process::{Kind, children, kind_of, parent_of, read_text};
 
 /// A process that has the pipe open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +72,7 @@ fn holder(pid: u32, link: &OsStr) -> Option<Holder> {
 
 /// By the octal `flags:` of /proc/PID/fdinfo/N (proc_pid_fdinfo(5)).
 fn access_mode(pid: u32, fd: &OsStr) -> Option<i32> {
-    let path = Path::new("/proc").join(pid.to_string()).join("fdinfo").join(fd);
-    let text = std::fs::read_to_string(path).ok()?;
+    let text = read_text(&format!("/proc/{pid}/fdinfo/{}", fd.to_str()?));
     let octal = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
     Some(i32::from_str_radix(octal.trim(), 8).ok()? & libc::O_ACCMODE)
 }

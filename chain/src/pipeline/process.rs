@@ -6,7 +6,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, open};
+
 use crate::names;
+use crate::procfs;
 use crate::toolbox;
 
 /// What a filter calls itself once its plan is complete. Only the process itself can set this
@@ -89,7 +92,7 @@ pub fn is_shell(pid: u32) -> bool {
 /// Whether process `pid` has this one's user and yet hides its descriptors, as sshd's session
 /// process does.
 pub fn is_hidden_of_same_user(pid: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = read_text(&format!("/proc/{pid}/status"));
     let user = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next());
     user.and_then(|user| user.parse().ok()) == Some(rustix::process::getuid().as_raw())
         && std::fs::read_dir(format!("/proc/{pid}/fd")).is_err()
@@ -111,7 +114,7 @@ pub fn mentions_a_tool(pid: u32) -> bool {
 }
 
 fn words(pid: u32) -> Vec<OsString> {
-    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let bytes = read(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = bytes.split_inclusive(|&byte| byte == 0);
     words
         .map(|word| OsString::from_vec(word.strip_suffix(b"\0").unwrap_or(word).to_vec()))
@@ -133,19 +136,28 @@ pub fn is_dead_tool(pid: u32) -> bool {
 /// Whether process `pid` is a copy of a shell that has read nothing yet: one part of a pipe, and
 /// what comes out of that pipe is still all there.
 pub fn is_fresh_copy(pid: u32) -> bool {
-    let counts = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let counts = read_text(&format!("/proc/{pid}/io"));
     kind_of(pid) == Kind::InBetween && counts.lines().any(|line| line == "rchar: 0")
 }
 
 /// The children of process `pid`.
 pub fn children(pid: u32) -> Vec<u32> {
-    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    list.unwrap_or_default().split_whitespace().filter_map(|word| word.parse().ok()).collect()
+    let list = read_text(&format!("/proc/{pid}/task/{pid}/children"));
+    list.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
 /// The parent of process `pid`.
 pub fn parent_of(pid: u32) -> Option<u32> {
     Stat::of(pid).map(|stat| stat.parent).filter(|parent| *parent != 0)
+}
+
+/// The whole of a file of /proc; empty if it can't be had or is no text.
+pub(super) fn read_text(path: &str) -> String {
+    read(path).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
+}
+
+fn read(path: &str) -> rustix::io::Result<Vec<u8>> {
+    procfs::whole(open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// What is used of /proc/PID/stat (proc_pid_stat(5)).
@@ -159,7 +171,7 @@ struct Stat {
 
 impl Stat {
     fn of(pid: u32) -> Option<Self> {
-        let bytes = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let bytes = read(&format!("/proc/{pid}/stat")).ok()?;
         Self::parse(&String::from_utf8_lossy(&bytes))
     }
 

@@ -77,8 +77,15 @@ impl Search {
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut told = false;
+        let mut verdict = match self.glance() {
+            Some(Verdict::Undecided) => {
+                self.wait(FIRST_PAUSE)?;
+                self.verdict()
+            }
+            Some(plan) => plan,
+            None => self.look(),
+        };
         loop {
-            let verdict = self.verdict();
             if let Verdict::Plan(pid) = verdict {
                 return Ok(Some(Upstream { pid, link: self.link }));
             }
@@ -103,12 +110,53 @@ impl Search {
                     ),
                 );
             }
-            peek::wait(self.stdin, pause).or_fail_on("can't wait for", "standard input")?;
+            self.wait(pause)?;
             pause = (pause * 2).min(LAST_PAUSE);
+            verdict = self.verdict();
         }
     }
 
+    /// Until there is something in the pipe, or nobody can write to it.
+    fn wait(&self, patience: Duration) -> Result<()> {
+        peek::wait(self.stdin, patience).or_fail_on("can't wait for", "standard input")
+    }
+
+    /// What the standard output of this process's relatives tells, which is where a stage of the same shell
+    /// writes: a plan, or that there may soon be one. A tenth of the work of [`Search::look`].
+    fn glance(&mut self) -> Option<Verdict> {
+        let mut verdict = None;
+        for pid in holders::relatives() {
+            if holders::link_of(pid, 1).as_deref() != Some(&*self.link) {
+                continue;
+            }
+            match process::kind_of(pid) {
+                Kind::Ready => return Some(Verdict::Plan(pid)),
+                Kind::Ours => {
+                    self.suspect(pid);
+                    verdict = Some(Verdict::Undecided);
+                }
+                Kind::InBetween => verdict = Some(Verdict::Undecided),
+                Kind::LooksLikeOurs | Kind::Foreign => {}
+            }
+        }
+        verdict
+    }
+
+    fn suspect(&mut self, pid: u32) {
+        if !self.suspects.contains(&pid) {
+            self.suspects.push(pid);
+        }
+    }
+
+    /// A plan is the first one that is found, whoever else writes.
     fn verdict(&mut self) -> Verdict {
+        match self.glance() {
+            Some(plan @ Verdict::Plan(_)) => plan,
+            _ => self.look(),
+        }
+    }
+
+    fn look(&mut self) -> Verdict {
         // Who has run another exec since is no stage; who has ended is one that failed.
         self.suspects.retain(|&pid| {
             process::is_over(pid)
@@ -131,11 +179,7 @@ impl Search {
 
     /// `None` if nobody is seen to write.
     fn judge(&mut self, writers: Origins) -> Option<Verdict> {
-        for pid in writers.suspects {
-            if !self.suspects.contains(&pid) {
-                self.suspects.push(pid);
-            }
-        }
+        writers.suspects.iter().for_each(|pid| self.suspect(*pid));
         self.handed_on |= writers.found.contains(&Origin::HandedOn);
         let plan = writers.found.iter().find_map(|origin| match origin {
             Origin::Filter(pid) => Some(Verdict::Plan(*pid)),

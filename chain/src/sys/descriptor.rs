@@ -40,6 +40,16 @@ pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     .map(drop)
 }
 
+/// Closes the descriptors from `first` on that are below `end` (close_range(2), Linux 5.9). Who owned one
+/// must not use or drop it any more.
+pub fn close_range(first: RawFd, end: RawFd) -> io::Result<()> {
+    if end <= first {
+        return Ok(());
+    }
+    // SAFETY: it takes numbers; the caller says that nobody uses the descriptors any more.
+    checked(unsafe { libc::syscall(libc::SYS_close_range, first, end - 1, 0) }).map(drop)
+}
+
 /// Borrows a descriptor whose number came with the environment or the command line; `None` if it
 /// is not open. For looking at it, not for keeping it.
 pub fn borrow(fd: RawFd) -> Option<BorrowedFd<'static>> {

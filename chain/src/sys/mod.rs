@@ -11,6 +11,7 @@ mod socket;
 mod spawn;
 mod start;
 mod trace;
+mod without_exec;
 
 use std::io;
 
@@ -23,6 +24,7 @@ pub use socket::*;
 pub use spawn::*;
 pub use start::*;
 pub use trace::*;
+pub use without_exec::*;
 
 fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }

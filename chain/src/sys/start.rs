@@ -1,6 +1,7 @@
 //! What the process is given by exec, and what is done before `main`.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::arena::Arena;
@@ -26,7 +27,6 @@ const IGNORED_PIPE: u8 = 8;
 const IGNORED_CHILD: u8 = 16;
 
 extern "C" fn record_start() {
-    ARENA.populate();
     let mut found = 0;
     for fd in 0..3 {
         // SAFETY: F_GETFD takes no pointer and changes nothing.
@@ -76,6 +76,16 @@ pub fn at_start() -> AtStart {
         ignored_child: found & IGNORED_CHILD != 0,
         closed: found & 7,
     }
+}
+
+/// The path that this program was executed by (`AT_EXECFN`, getauxval(3)).
+pub fn executed_file() -> Option<OsString> {
+    // SAFETY: getauxval reads the auxiliary vector; its entry is 0 or the address of a C string that
+    // the kernel put above the stack, where it stays.
+    let file = unsafe { (libc::getauxval(libc::AT_EXECFN) as *const libc::c_char).as_ref() }?;
+    // SAFETY: as just said.
+    let file = unsafe { CStr::from_ptr(file) };
+    Some(OsStr::from_bytes(file.to_bytes()).to_owned())
 }
 
 /// Whether the kernel calls this start privileged (`AT_SECURE`, getauxval(3)): setuid, setgid,

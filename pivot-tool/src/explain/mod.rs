@@ -62,7 +62,7 @@ impl FsPivot {
             true => "covers the initramfs with this tree (chroot)",
             false => "makes this tree the root (pivot_root) and unmounts the old one",
         });
-        to.step(format!("starts what follows in {}", word(&self.chdir)));
+        to.step(format!("starts what follows in {}", word(self.chdir())));
         to.change(explain::ROOT);
         Ok(())
     }

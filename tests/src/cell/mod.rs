@@ -29,6 +29,16 @@ struct Folder {
     hierarchy: Hierarchy,
 }
 
+/// Has the cgroups in `parent` get `controller`, which a machine that has just started gives to none.
+/// It stays so: others may use it by now. Whether it worked the cell shows.
+fn hand_out(parent: &Path, controller: &str) {
+    let file = parent.join("cgroup.subtree_control");
+    let is_there = words(&parent.join("cgroup.controllers")).contains(controller);
+    if is_there && !words(&file).contains(controller) {
+        let _ = fs::write(file, format!("+{controller}"));
+    }
+}
+
 impl Cell {
     /// Makes a cell which belongs to `user`.
     pub fn new(user: User) -> Result<Cell, String> {
@@ -42,6 +52,9 @@ impl Cell {
         let mut cell = Cell { folders: Vec::new() };
         for hierarchy in hierarchies().iter().filter(|found| found.is_wanted(controller)) {
             let parent = hierarchy.parent();
+            if let Some(controller) = controller.filter(|_| hierarchy.v1.is_none()) {
+                hand_out(&parent, controller);
+            }
             let path = parent.join(&name);
             let cannot = |error| format!("cannot make the cgroup {}: {error}", path.display());
             fs::create_dir(&path).map_err(cannot)?;

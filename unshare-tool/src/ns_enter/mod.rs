@@ -86,11 +86,7 @@ pub struct NsEnter {
 
 /// The whole of `ns-enter`'s `main`.
 pub fn main() -> ! {
-    if let Err(error) = sealed::run_from_copy() {
-        chain::print_warning(&error);
-        chain::sys::exit_now(error.status());
-    }
-    chain::main::<NsEnter>()
+    chain::main_after::<NsEnter>(sealed::run_from_copy)
 }
 
 impl chain::Tool for NsEnter {
@@ -104,6 +100,7 @@ impl chain::Tool for NsEnter {
     }
 
     fn run(self, mut next: Next) -> Result<Infallible> {
+        next.refuse_folders()?;
         let procfs = Procfs::open()?;
         refuse_dumpable_credentials(&procfs)?;
         let target = Target::find(&procfs, &self.target)?;

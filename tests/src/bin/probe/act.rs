@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
@@ -53,7 +54,9 @@ pub fn out(deed: &OsStr, words: &[OsString]) -> i32 {
         ("ioctl", [request]) => result(ioctl(number(request))),
         ("push", [text]) => result(push(text)),
         ("attack", []) => attack::on_all(),
+        ("swap", [one, other]) => result(attack::swap(one, other)),
         ("overwrite", [name]) => result(attack::overwrite(&name.to_string_lossy())),
+        ("detached", [path, fd, command @ ..]) => result(detached(path, number(fd), command)),
         ("copy", []) => result(io::copy(&mut io::stdin(), &mut io::stdout()).map(drop)),
         _ => {
             say(&format!("the probe can't do this: {deed:?} {words:?}"));
@@ -258,6 +261,19 @@ fn become_user(uid: u32, program: &OsString) -> io::Result<()> {
     let uid = Uid::from_raw(uid);
     setresuid(uid, uid, uid)?;
     Err(Command::new(program).exec())
+}
+
+/// Executes `command` with descriptor `fd` holding a detached copy of the mount at `path`.
+fn detached(path: &OsString, fd: i32, command: &[OsString]) -> io::Result<()> {
+    use rustix::mount::{OpenTreeFlags, open_tree};
+    let mount = open_tree(rustix::fs::CWD, path.as_os_str(), OpenTreeFlags::OPEN_TREE_CLONE)?;
+    // SAFETY: takes two numbers; the probe owns no descriptor but 0 to 2 and `mount`.
+    if unsafe { libc::dup2(mount.as_raw_fd(), fd) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    drop(mount);
+    let [program, words @ ..] = command else { return Err(io::ErrorKind::InvalidInput.into()) };
+    Err(Command::new(program).args(words).exec())
 }
 
 /// The old way out of a chroot: change the root to a folder below, with the working directory

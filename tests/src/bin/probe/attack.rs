@@ -2,6 +2,7 @@
 //! and to change the program that it runs.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -102,6 +103,15 @@ pub fn overwrite(name: &str) -> io::Result<()> {
             Err(error) => return Err(error),
             Ok(mut file) => return io::Write::write_all(&mut file, b"#!/bin/evil\n"),
         }
+    }
+}
+
+/// Exchanges two names until it is killed.
+pub fn swap(one: &OsStr, other: &OsStr) -> io::Result<()> {
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    say("ready");
+    loop {
+        renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE)?;
     }
 }
 

@@ -1,13 +1,15 @@
 //! Namespaces that a file keeps alive (`--net=FILE`), as unshare(1) and ip-netns(8) pin them: a
 //! bind mount of the namespace, which others enter by that file.
 
+mod lock;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use chain::procfs::Procfs;
-use chain::{Errno, Result, ResultExt, namespace};
+use chain::{Errno, Error, Result, ResultExt, namespace};
 use nix::sched::{CloneFlags, setns};
-use rustix::fs::{FlockOperation, Mode, OFlags, Stat, flock, fstat, fstatfs, open, stat};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, fstatfs};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use crate::namespaces::Kind;
@@ -25,40 +27,65 @@ pub enum Pin {
 }
 
 impl Pin {
-    /// Opens `file`, and makes it if it is missing. Of several processes that do this at the same
-    /// time one finds it free; the others wait until it is not.
-    pub fn open(kind: Kind, file: &Path) -> Result<Self> {
-        let what = "can't open";
-        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let mode = Mode::from_raw_mode(0o400);
-        let open = || open(file, flags | OFlags::CLOEXEC, mode).or_fail_on(what, file);
-        let there = |namespace| Pin::There { kind, file: file.to_owned(), namespace };
-        let first = open()?;
-        if is_namespace(&first, file)? {
-            return Ok(there(first));
+    /// Opens the files, and makes those that are missing. Of several processes that do this at the
+    /// same time one finds a file free; the others wait until it is not.
+    pub fn open_all<'a>(files: impl IntoIterator<Item = (Kind, &'a PathBuf)>) -> Result<Vec<Self>> {
+        let mut pins: Vec<Pin> = Vec::new();
+        for (kind, file) in files {
+            let pin = Pin::at(kind, file, open(file)?)?;
+            let inode = pin.inode()?;
+            if pins.iter().any(|other| other.inode().ok() == Some(inode)) {
+                return Err(Error::new("two namespaces can't be pinned at").object(file));
+            }
+            pins.push(pin);
         }
-        let locked = flock(&first, FlockOperation::LockExclusive);
-        locked.or_fail_on("can't lock", file)?;
-        let second = open()?;
-        match is_namespace(&second, file)? {
-            true => Ok(there(second)),
-            false => Ok(Pin::Free { kind, file: file.to_owned(), lock: first }),
+        // In one order for all processes: two that name the same files crosswise would wait for
+        // each other.
+        let mut free: Vec<&mut Pin> = pins.iter_mut().filter(|pin| !pin.is_there()).collect();
+        free.sort_by_key(|pin| pin.inode().ok());
+        free.into_iter().try_for_each(Pin::lock)?;
+        Ok(pins)
+    }
+
+    fn at(kind: Kind, file: &Path, fd: OwnedFd) -> Result<Self> {
+        let file = file.to_owned();
+        Ok(match is_namespace(&fd, &file)? {
+            true => Pin::There { kind, file, namespace: fd },
+            false => Pin::Free { kind, file, lock: fd },
+        })
+    }
+
+    /// Locks the file, and looks once more what is there.
+    fn lock(&mut self) -> Result<()> {
+        let Pin::Free { kind, file, lock } = self else { return Ok(()) };
+        lock::lock(lock, file)?;
+        let now = Pin::at(*kind, file, open(file)?)?;
+        if now.is_there() {
+            *self = now;
+        } else if now.inode()? != self.inode()? {
+            return Err(Error::new("refused to pin a namespace at")
+                .object(self.file())
+                .reason("another file has taken its place"));
         }
+        Ok(())
+    }
+
+    fn file(&self) -> &Path {
+        let (Pin::There { file, .. } | Pin::Free { file, .. }) = self;
+        file
+    }
+
+    /// What tells its file, or the namespace, from all others.
+    fn inode(&self) -> Result<(u64, u64)> {
+        let (Pin::There { file, namespace: fd, .. } | Pin::Free { file, lock: fd, .. }) = self;
+        let found = fstat(fd).or_fail_on("can't examine", file)?;
+        Ok((found.st_dev, found.st_ino))
     }
 
     /// Which kind of namespace it holds or is to hold.
     pub fn kind(&self) -> Kind {
         let (Pin::There { kind, .. } | Pin::Free { kind, .. }) = self;
         *kind
-    }
-
-    /// Whether it is at `file`, under this or another name.
-    pub fn is_at(&self, file: &Path) -> bool {
-        let (Pin::There { namespace: held, .. } | Pin::Free { lock: held, .. }) = self;
-        let same = |found: Stat| {
-            fstat(held).is_ok_and(|own| (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino))
-        };
-        stat(file).is_ok_and(same)
     }
 
     /// Whether the namespace exists already.
@@ -103,6 +130,13 @@ impl Pin {
                 )
             })
     }
+}
+
+fn open(file: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NONBLOCK | OFlags::NOCTTY;
+    // Nobody else can open it, and so nobody else can lock it.
+    let mode = Mode::from_raw_mode(0o400);
+    rustix::fs::open(file, flags | OFlags::CLOEXEC, mode).or_fail_on("can't open", file)
 }
 
 fn is_namespace(fd: &OwnedFd, file: &Path) -> Result<bool> {

@@ -37,10 +37,12 @@ fn in_a_delegated_unit() {
     hand_out_hugetlb(&host);
     for user in ["root", "web"] {
         let unit = format!("{user}.service");
+        // The manager answers when it is done with moving the main process, which it does twice.
         host.unit(
             &unit,
             &format!(
                 "[Service]\nUser={user}\nDelegate=yes\nExecStart=sh -c 'sleep 1000 & \
+                 until systemctl show -P MainPID %n | grep -qx $$$$; do :; done; \
                  cg-enter --name app --hugetlb-max 2MB,2M -- sleep 2000; exit'\n"
             ),
         );

@@ -249,11 +249,12 @@ fn disks_are_slowed_down(user: User) {
         outcome.expect(0, like("*\n"), "");
         outcome.stdout.trim().parse().expect("a number")
     };
-    let free = took("");
     let limited = took(&format!("cg-enter --io-max {disk},rbps=1M --"));
-    let lifted = took(&format!("cg-enter --io-max {disk},rbps=max --"));
     assert!(limited > 600, "{limited} ms with the limit");
-    assert!(free < 500 && lifted < 500, "{free} ms and {lifted} ms without");
+    // Others may keep the disk busy for a while; a limit would be there each time.
+    for free in ["", &format!("cg-enter --io-max {disk},rbps=max --")] {
+        assert!((0..20).any(|_| took(free) < 500), "as slow without the limit: {free}");
+    }
 }
 
 /// A disk whose time the kernel shares out by io.weight (its iocost controller was told to).

@@ -1,7 +1,6 @@
 //! cg-signal: acting on a cgroup that runs.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use catena_tests::{Cell, Chain, Running, Scratch, User, each_user, like};
 use nix::sys::signal::Signal;
@@ -72,6 +71,14 @@ fn frozen_processes_do_nothing_until_thawed(user: User) {
     running.finish().expect(0, "ready\nSIGUSR1\n", "");
 }
 
+/// Whether the cgroup `name` is frozen and somebody is in it.
+fn is_frozen(cell: &Cell, name: &str) -> bool {
+    let folder = cell.base_folder().join(name);
+    let text = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap_or_default();
+    let state = text("cgroup.events") + &text("freezer.state");
+    !text("cgroup.procs").is_empty() && (state.contains("frozen 1") || state == "FROZEN\n")
+}
+
 fn a_container_can_start_frozen(user: User) {
     for options in ["--name web", "--name web --rm"] {
         let cell = Cell::shared(user);
@@ -80,8 +87,7 @@ fn a_container_can_start_frozen(user: User) {
         let app = format!("{{probe}} write {} started", file.display());
         let line = format!("cg-enter --freeze {options} -- {app}");
         let running = Chain::new(user, &line).in_cell(&cell).start();
-        running.wait_until("it is there", || !cell.cgroups().is_empty());
-        std::thread::sleep(Duration::from_millis(300));
+        running.wait_until("it is frozen", || is_frozen(&cell, "web"));
         assert!(!file.exists());
         act(user, &cell, "web --thaw", 0);
         running.finish().expect(0, "ok\n", "");

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
-use std::time::Duration;
 
 use catena_tests::need::program;
 use catena_tests::terminal::Terminal;
@@ -154,8 +153,7 @@ fn a_watch_is_json_lines(user: User) {
     let running = start(user, &cell, "cg-enter --name web -- {probe} hold");
     let mut watch =
         Chain::new(user, "cg-stat --watch=0.1").in_cell(&cell).leaves_processes().start();
-    watch.wait_for("\n");
-    std::thread::sleep(Duration::from_millis(500));
+    watch.wait_for_after("\n", "\n");
     watch.signal(Signal::SIGTERM);
     let text = watch.finish().stdout;
     assert!(text.lines().count() > 1, "{text}");

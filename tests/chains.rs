@@ -1,7 +1,6 @@
 //! Whole chains: a container from small tools, on several roots, with foreign programs between.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use catena_tests::pivot::isolations;
 use catena_tests::seen::Capabilities;
@@ -226,11 +225,14 @@ fn timeout_before(user: User) {
     let root = rootfs(user);
     let links = links(&root.to_string());
     let line = |limit: u32, app: &str| {
-        format!("timeout {limit} cg-enter -- timeout 20 {links} /bin/probe {app}")
+        format!("timeout {limit} cg-enter -- timeout 2000 {links} /bin/probe {app}")
     };
-    Chain::new(user, &line(20, "exit 3")).run().expect(3, "", "");
-    // Enough for the app to be there, on slow machines too.
-    Chain::new(user, &line(4, "hold")).run().expect(124, "ready\n", "");
+    Chain::new(user, &line(2000, "exit 3")).run().expect(3, "", "");
+    // The signal is what its clock sends.
+    let mut running = Chain::new(user, &line(1000, "hold")).start();
+    running.wait_for("ready\n");
+    running.signal(Signal::SIGALRM);
+    running.finish().expect(124, "ready\n", "");
 }
 
 fn strace_before(user: User) {
@@ -274,8 +276,7 @@ fn a_tool_is_found_without_path(user: User) {
     Chain::new(user, &line).env("PATH", "/none").run().expect(3, "", "");
     // Somebody's program of that name in PATH is not it.
     let scratch = Scratch::new(user);
-    let other = scratch.file("mini-init", "#!/bin/sh\necho evil\n");
-    fs::set_permissions(other, PermissionsExt::from_mode(0o755)).expect("chmod");
+    scratch.script("mini-init", "#!/bin/sh\necho evil\n");
     let path = scratch.path().display().to_string();
     Chain::new(user, &line).env("PATH", path).run().expect(3, "", "");
 }

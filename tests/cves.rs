@@ -50,8 +50,7 @@ fn f3_cve_2019_5736_no_tool_is_overwritten(user: User) {
     let tool = toolbox::tool("mini-init");
     let before = fs::read(&tool).expect("read");
     // The image's program is a script whose interpreter is whoever executes it.
-    let script = root.file("bin/trap", "#!/proc/self/exe\n");
-    fs::set_permissions(script, PermissionsExt::from_mode(0o755)).expect("chmod");
+    root.script("bin/trap", "#!/proc/self/exe\n");
     let attack = "exec 9</proc/1/exe; for name in /proc/1/exe /proc/self/fd/9; do \
                   /bin/probe mount-flags $name; /bin/probe append $name; done; \
                   chmod 777 /proc/1/exe || mount -o remount,rw,bind /proc/1/exe || \

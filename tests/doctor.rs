@@ -1,5 +1,7 @@
 //! chain-doctor: what it says of this host is what the tools do here.
 
+use std::time::Duration;
+
 use catena_tests::{Chain, Ended, User, any, each_user, like, need};
 use serde_json::Value;
 
@@ -110,7 +112,9 @@ fn a_forbidden_pidfd_is_seen(user: User) {
     let strace =
         "strace -f -qq -o /dev/null -e trace=pidfd_getfd -e inject=pidfd_getfd:error=EPERM";
     let doctor = catena_tests::toolbox::tool("chain-doctor");
-    let outcome = Chain::new(user, strace).arg(doctor).arg("--json").run();
+    let chain = Chain::new(user, strace).arg(doctor).arg("--json");
+    // strace stops every system call of everything that it tries.
+    let outcome = chain.deadline(Duration::from_secs(120)).run();
     let json: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
     assert_eq!(probe(&json, "pidfd")["works"], false, "{outcome}");
     assert_eq!(probe(&findings(user).0, "pidfd")["works"], true);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use catena_tests::scratch::copy_program;
 use catena_tests::{Chain, Scratch, User, any, each_user, like, need};
 
 each_user![
@@ -25,7 +26,7 @@ fn example(scratch: &Scratch, user: User, folder: &str) -> PathBuf {
     for entry in std::fs::read_dir(&source).expect("an example") {
         let path = entry.expect("an entry").path();
         if path.is_file() {
-            std::fs::copy(&path, copy.join(path.file_name().expect("a name"))).expect("copy");
+            copy_program(&path, &copy.join(path.file_name().expect("a name")));
         }
     }
     copy
@@ -96,7 +97,7 @@ fn copy_of(name: &str) -> PathBuf {
     let number = COPIES.fetch_add(1, Ordering::Relaxed);
     let scratch = catena_tests::scratch::whole().join(format!("{number}-{file}"));
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples").join(folder);
-    std::fs::copy(source.join(file), &scratch).expect("copy an example");
+    copy_program(&source.join(file), &scratch);
     scratch
 }
 

@@ -2,8 +2,8 @@
 //! be executed, 127 it isn't found, else its own. For each tool, and for all of them in a chain.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
+use catena_tests::scratch::write_program;
 use catena_tests::{Cell, Chain, Ended, Rootfs, Scratch, User, any, each_user, like, need};
 use nix::sys::signal::Signal;
 
@@ -82,13 +82,9 @@ impl Place {
         let (outer, inner) = (place.scratch.path().to_owned(), place.root.join("home"));
         for folder in [outer, inner] {
             fs::write(folder.join("plain"), "no program\n").expect("write");
-            fs::write(folder.join("garbage"), "\x7fELF and then nothing\n").expect("write");
-            fs::write(folder.join("script"), "#!/none/such\n").expect("write");
+            write_program(&folder.join("garbage"), "\x7fELF and then nothing\n");
+            write_program(&folder.join("script"), "#!/none/such\n");
             fs::create_dir(folder.join("folder")).expect("make a folder");
-            for name in ["garbage", "script"] {
-                fs::set_permissions(folder.join(name), PermissionsExt::from_mode(0o755))
-                    .expect("chmod");
-            }
         }
         Ok(place)
     }
@@ -173,8 +169,7 @@ fn not_found(user: User) {
 fn never_a_second_candidate(user: User) {
     // execvp(3) hands what is no program to /bin/sh.
     let scratch = Scratch::new(user);
-    let script = scratch.file("tool", "echo started\n");
-    fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("chmod");
+    let script = scratch.script("tool", "echo started\n");
     let outcome = Chain::new(user, "ns-unshare --").arg(&script).run();
     outcome.expect(126, "", like("ns-unshare: can't execute: *\n"));
 }

@@ -5,7 +5,6 @@
 //! call, with one.
 
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use catena_tests::fault::{Extent, Subject};
@@ -138,8 +137,7 @@ fn a_chain_that_falls_back_is_found_out(user: User) {
         return;
     }
     let scratch = Scratch::new(user);
-    let script = scratch.file("careless", "#!/bin/sh\npriv-drop -- \"$@\" || exec \"$@\"\n");
-    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("chmod");
+    let script = scratch.script("careless", "#!/bin/sh\npriv-drop -- \"$@\" || exec \"$@\"\n");
     let app = toolbox::probe().display().to_string();
     let line = script.display().to_string();
     let tally = Subject { user, line, app }.try_all(ONE_TOOL);

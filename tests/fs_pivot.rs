@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use catena_tests::pivot::{can_pivot, hosts, pivot, pivots, rootfs};
+use catena_tests::scratch::copy_program;
 use catena_tests::{Chain, Rootfs, Scratch, Seen, User, any, each_user, host, like};
 
 each_user![if can_pivot;
@@ -167,8 +168,7 @@ fn f8_the_old_root_cannot_be_climbed_to(user: User) {
 fn f1_an_image_cannot_stand_in_for_a_tool(user: User) {
     let root = rootfs(user);
     for tool in catena_tests::toolbox::TOOLS {
-        let path = root.file(&format!("bin/{tool}"), "#!/bin/sh\necho evil\n");
-        fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("chmod");
+        root.script(&format!("bin/{tool}"), "#!/bin/sh\necho evil\n");
     }
     let start = |chain: Chain, link: &str| {
         let chain = chain.args(link.split(' ')).args(["/bin/probe", "exit", "3"]);
@@ -247,7 +247,7 @@ fn nosuid_programs_give_nothing(user: User) {
         return;
     }
     let root = rootfs(user);
-    fs::copy(root.join("bin/probe"), root.join("bin/suid")).expect("copy");
+    copy_program(&root.join("bin/probe"), &root.join("bin/suid"));
     fs::set_permissions(root.join("bin/suid"), PermissionsExt::from_mode(0o4755)).expect("chmod");
     let seen = pivot(user, "", &root).args(["/bin/probe", "become", "1000", "/bin/suid"]).see();
     assert_eq!(seen.uids, [1000; 3]);

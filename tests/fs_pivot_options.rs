@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use catena_tests::pivot::{can_pivot, pivot, rootfs};
+use catena_tests::scratch::copy_program;
 use catena_tests::tree::Tree;
 use catena_tests::{Chain, Scratch, User, each_user, like};
 
@@ -91,7 +92,7 @@ fn missing_mountpoints_are_scaffolded(user: User) {
 fn a_root_of_one_program_suffices(user: User) {
     let (root, scratch) = (rootfs(user), Scratch::new(user));
     let bare = scratch.folder("bare", user);
-    fs::copy(root.join("bin/busybox"), bare.join("busybox")).expect("copy");
+    copy_program(&root.join("bin/busybox"), &bare.join("busybox"));
     let image = Tree::of(&bare);
     let script = "/busybox ls / && /busybox touch /tmp/x /run/x && /busybox touch /x";
     let outcome = pivot(user, "", &bare).args(["/busybox", "sh", "-c", script]).run();

@@ -1,24 +1,18 @@
 //! What `make install` and `make deb` put where, tried with stand-ins for what the compiler makes.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use catena_tests::{Chain, Scratch, User, debian, need, toolbox};
 
-/// A cargo that builds nothing: the tools of this test run are in place of the release build.
-const CARGO: &str = "#!/bin/sh\nexit 0\n";
-
-/// Runs make for `target` on the checkout, with the binaries of this test run as the release build.
+/// Runs make for `target` on the checkout, with the binaries of this test run as the release build
+/// and a cargo that builds nothing.
 fn make(scratch: &Scratch, xtask: &Path, target: &str, words: &[String]) -> String {
-    let cargo = scratch.path().join("cargo");
-    std::fs::write(&cargo, CARGO).expect("write a script");
-    std::fs::set_permissions(&cargo, PermissionsExt::from_mode(0o755)).expect("chmod");
     let built = toolbox::folder();
     let made = Command::new("make")
         .args(["-s", "-C", concat!(env!("CARGO_MANIFEST_DIR"), "/.."), target])
-        .arg(format!("CARGO={}", cargo.display()))
+        .arg("CARGO=true")
         .arg(format!("RELEASE={}", built.display()))
         .arg(format!("XTASK={}", xtask.display()))
         .arg(format!("DIST={}", scratch.path().join("dist").display()))

@@ -122,6 +122,9 @@ fn a_chain_for_each_connection(user: User) {
     // No more at a time than allowed: the second one waits for the first.
     let path = path.with_file_name("few");
     let running = server(user, &path, "--max-connections 1", &["cat"]);
+    // The one that only tried the socket is over when the next is served.
+    assert_eq!(ask(&path, "one"), "one");
+    running.wait_until("they are over", || running.processes().len() == 1);
     let first = UnixStream::connect(&path).expect("connect");
     running.wait_until("it is served", || running.processes().len() == 3);
     let second = UnixStream::connect(&path).expect("connect");

@@ -228,6 +228,7 @@ fn all_are_waited_for(user: User) {
     let app = "(sleep 0.3; echo late) & exit 4";
     let line = "ns-unshare -- mini-init --wait all -- sh -c";
     Chain::new(user, line).arg(app).run().expect(4, "late\n", "");
+    let app = "(sleep 1000; echo late) & exit 4";
     let line = "ns-unshare -- mini-init -- sh -c";
     Chain::new(user, line).arg(app).run().expect(4, "", "");
 }

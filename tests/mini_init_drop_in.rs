@@ -1,7 +1,7 @@
 //! mini-init in place of tini, dumb-init and catatonit: the rows of the manual's table, each beside
 //! the real program.
 
-use catena_tests::{Chain, Outcome, Running, User, each_user, need};
+use catena_tests::{Chain, Outcome, Running, Scratch, User, each_user, need};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -65,34 +65,50 @@ fn the_status_is_the_same(user: User) {
     compare(user, "(sleep 0.01 &); (exit 9) & exit 4", Chain::run);
 }
 
-/// Sends to PID 1 from outside.
+/// Sends to PID 1 from outside, and waits until it has passed that on, dropped it or died of it.
 fn signal_init(running: &Running, signal: Signal) {
-    let path = format!("/proc/{0}/task/{0}/children", running.pid());
-    let init = std::fs::read_to_string(path).expect("a child of unshare");
-    kill(Pid::from_raw(init.trim().parse().expect("one child")), signal).expect("kill");
+    let init = running.init();
+    kill(Pid::from_raw(init), signal).expect("kill");
+    running.wait_until("PID 1 has dealt with it", || {
+        let status = std::fs::read_to_string(format!("/proc/{init}/status"));
+        let Ok(status) = status else { return true };
+        let is = |name: &str, value: &str| {
+            status.lines().any(|line| {
+                line.strip_prefix(name).is_some_and(|rest| rest.trim().starts_with(value))
+            })
+        };
+        let none = "0000000000000000";
+        is("State:", "S") && is("SigPnd:", none) && is("ShdPnd:", none)
+    });
 }
 
 fn signals_reach_the_same_processes(user: User) {
     need!(inits());
-    // The app, and a child of it in the same group: each says what it hears, into one line each. The app
-    // gives its child a moment in several pieces: the second signal ends the sleep that it meets.
-    let app = "for s in HUP INT TERM USR1; do trap \"echo app $s; n=\\$((n+1))\" $s; done; \
-               sh -c 'for s in HUP INT TERM USR1; do trap \"echo child $s\" $s; done; echo child; \
-               while :; do sleep 0.01; done' & \
-               n=0; echo app; while [ $n -lt 1 ]; do sleep 0.01; done; \
-               for i in 1 2 3 4; do sleep 0.1; done; kill -9 $!; exit 5";
+    let scratch = Scratch::new(user);
+    let over = scratch.join("over");
+    // The app, and a child of it in the same group: each says what it hears, into one line each, until
+    // the file is there. What was sent before that has been said when they see it.
+    let each = |name: &str| {
+        format!(
+            "for s in HUP INT TERM USR1; do trap \"echo {name} $s\" $s; done; echo {name}; \
+             while [ ! -e {} ]; do sleep 0.01; done",
+            over.display()
+        )
+    };
+    let app = format!("sh -c '{}' & {}; wait; exit 5", each("child"), each("app"));
     for signal in [Signal::SIGTERM, Signal::SIGHUP] {
-        compare(user, app, |chain| {
+        compare(user, &app, |chain| {
             let mut running = chain.start();
             running.wait_for("child\n");
             running.wait_for("app\n");
             signal_init(&running, signal);
             // What is mapped to nothing is followed by something else.
-            running.wait_until("it was heard, or is ignored", || true);
             if signal == Signal::SIGTERM {
                 signal_init(&running, Signal::SIGINT);
             }
+            std::fs::write(&over, "").expect("write");
             let mut outcome = running.finish();
+            std::fs::remove_file(&over).expect("remove");
             let mut lines: Vec<&str> = outcome.stdout.lines().collect();
             lines.sort_unstable();
             lines.dedup();

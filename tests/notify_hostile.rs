@@ -25,7 +25,8 @@ fn has_python(_: User) -> Result<(), String> {
     need::program("python3").map(drop)
 }
 
-/// What each script begins with: `send`, and what it needs.
+/// What each script begins with: `send`, `settle`, which waits until all that was sent has been read, and
+/// what they need.
 const PRELUDE: &str = r#"
 import array, os, socket, struct, sys, time
 manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -41,18 +42,18 @@ def send(message, descriptors=(), credentials=None):
         manager.sendmsg([message], extra)
     except OSError:
         pass  # the kernel refuses already
-"#;
-
-/// Every message that must not arrive, or not whole.
-const HARM: &str = r#"
-def bridge_descriptors():
-    return len(os.listdir(f"/proc/{os.getppid()}/fd"))
 def settle():
     read, write = os.pipe()
     send(b"BARRIER=1", [write])
     os.close(write)
     os.read(read, 1)
     os.close(read)
+"#;
+
+/// Every message that must not arrive, or not whole.
+const HARM: &str = r#"
+def bridge_descriptors():
+    return len(os.listdir(f"/proc/{os.getppid()}/fd"))
 settle()
 before = bridge_descriptors()
 read, write = os.pipe()
@@ -131,11 +132,8 @@ fn h4_nothing_harmful_gets_through_with_few_descriptors(user: User) {
 fn h4_a_barrier_is_answered_by_the_manager(user: User) {
     let stage = Stage::new(user);
     let script = r#"
-read, write = os.pipe()
 send(b"STATUS=before")
-send(b"BARRIER=1", [write])
-os.close(write)
-os.read(read, 1)
+settle()
 print("answered", flush=True)
 "#;
     stage.run("notify-bridge --", script).expect(0, "answered\n", "");
@@ -173,13 +171,10 @@ fn h4_a_process_outside_is_not_heard(user: User) {
     let run = stage.scratch.folder("run", user);
     let script = r#"
 print(os.environ["NOTIFY_SOCKET"], flush=True)
-sys.stdin.read()
+while not os.path.exists("go"): time.sleep(0.01)
 send(b"READY=1")
 "#;
-    // An open pipe on stdin would end at once: the app waits for the file instead.
-    let script =
-        script.replace("sys.stdin.read()", "while not os.path.exists('go'): time.sleep(0.01)");
-    let chain = stage.chain("notify-bridge --", &script).directory(&run);
+    let chain = stage.chain("notify-bridge --", script).directory(&run);
     let mut running = chain.env("RUNTIME_DIRECTORY", &run).start();
     running.wait_for("\n");
     let address = running.stdout().trim_end().to_owned();
@@ -195,10 +190,11 @@ fn h4_only_the_app_with_from_main(user: User) {
 child = os.fork()
 if child == 0:
     send(b"STATUS=child")
-    time.sleep(0.2)
+    settle()
     os._exit(0)
 os.waitpid(child, 0)
 send(b"STATUS=app")
+settle()
 "#;
     let stage = Stage::new(user);
     stage.run("notify-bridge --from main --", script).expect(0, "", any());
@@ -213,20 +209,26 @@ fn h4_a_main_process_is_translated_and_named_once(user: User) {
 own = b"%d" % os.getpid()
 for message in [b"MAINPID=99", b"MAINPID=" + own + b"\nSTATUS=here", b"MAINPID=1", b"STATUS=end"]:
     send(message)
-    time.sleep(0.1)
+    settle()
+while not os.path.exists("go"): time.sleep(0.01)
 "#;
     let stage = Stage::new(user);
+    let run = stage.scratch.folder("run", user);
+    let go = run.join("go");
     for isolation in isolations(user) {
         let chain = format!("notify-bridge --allow MAINPID -- {isolation} mini-init --");
-        let running = stage.chain(&chain, script).start();
-        let main = running.pid();
-        running.finish().expect(0, "", "");
-        let texts = stage.manager.texts();
-        assert_eq!(texts.len(), 2, "{texts:?}");
-        let named = texts[0].strip_prefix("STATUS=here\nMAINPID=").expect("a translated MAINPID");
+        let running = stage.chain(&chain, script).directory(&run).start();
+        let text = stage.manager.next().text;
+        let named = text.strip_prefix("STATUS=here\nMAINPID=").expect("a translated MAINPID");
+        let name = std::fs::read_to_string(format!("/proc/{named}/comm")).expect("a process");
+        assert_eq!(name, "python3\n");
         let named: i32 = named.parse().expect("a number");
-        assert!(named > main, "{named} is not below {main}");
-        assert_eq!(texts[1], "STATUS=end");
+        assert_ne!(named, running.pid());
+        assert!(running.processes().contains(&named), "{named} is a stranger");
+        std::fs::write(&go, "").expect("write");
+        running.finish().expect(0, "", "");
+        assert_eq!(stage.manager.texts(), ["STATUS=end"]);
+        std::fs::remove_file(&go).expect("remove");
     }
 }
 
@@ -248,6 +250,7 @@ if child == 0:
 os.close(write)
 os.read(read, 1)
 send(b"STATUS=app")
+settle()
 os.kill(child, 9)
 "#;
     let stage = Stage::new(user);
@@ -268,17 +271,16 @@ os.kill(child, 9)
 fn h4_descriptors_are_counted_by_the_second(user: User) {
     let script = r#"
 read, write = os.pipe()
-begin = time.monotonic()
 for _ in range(400):
     send(b"FDSTORE=1", [read])
     send(b"FDSTOREREMOVE=1")
 send(b"READY=1")
-print(int(time.monotonic() - begin))
 "#;
     let stage = Stage::new(user);
+    let start = std::time::Instant::now();
     let outcome = stage.run("notify-bridge --fdstore 1 --", script);
-    outcome.expect(0, any(), like("notify-bridge: *too many with descriptors*"));
-    let seconds: usize = outcome.stdout.trim_end().parse().expect("a number");
+    let seconds = usize::try_from(start.elapsed().as_secs()).expect("some seconds");
+    outcome.expect(0, "", like("notify-bridge: *too many with descriptors*"));
     let texts = stage.manager.texts();
     let stored = texts.iter().filter(|text| *text == "FDSTORE=1").count();
     assert!((65..=65 * (seconds + 2)).contains(&stored), "{stored} in {seconds} s");

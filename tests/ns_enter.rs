@@ -1,7 +1,5 @@
 //! ns-enter: into a running container, with its privileges and no others, and no way out of it.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -185,8 +183,7 @@ fn the_program_that_joins_is_not_overwritten(user: User) {
     let scratch = Scratch::new(user);
     let evil = scratch.join("evil");
     std::os::unix::fs::symlink("/proc/self/exe", &evil).expect("symlink");
-    let again = scratch.file("again", "#!/proc/self/exe\n");
-    std::fs::set_permissions(&again, Permissions::from_mode(0o755)).expect("chmod");
+    let again = scratch.script("again", "#!/proc/self/exe\n");
     let attack = |name: &str, joiner: &str, program: &Path| {
         let chain = "ns-unshare -- mini-init --grace 0 -- {probe} overwrite";
         let mut container = Chain::new(user, chain).arg(name).start();

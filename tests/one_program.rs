@@ -103,7 +103,10 @@ fn processes(chain: Chain) -> Vec<(String, String, String, Vec<String>)> {
     let mut running = chain.arg("deaf").start();
     running.wait_for("ready\n");
     // A monitor that shared its child's memory lets go of what is the app's a moment later.
-    let holds = |pid: &i32, of: i32| {
+    let is_app = |pid: &&i32| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "probe\n")
+    };
+    let holds = |pid: &i32, of: &i32| {
         let output = fs::read_link(format!("/proc/{of}/fd/1")).ok();
         fs::read_dir(format!("/proc/{pid}/fd")).is_ok_and(|mut all| {
             all.any(|one| one.is_ok_and(|one| fs::read_link(one.path()).ok() == output))
@@ -115,7 +118,7 @@ fn processes(chain: Chain) -> Vec<(String, String, String, Vec<String>)> {
     };
     running.wait_until("only the app has its standard output, and all wait", || {
         let all = running.processes();
-        let app = all.iter().max().copied().unwrap_or_default();
+        let Some(app) = all.iter().find(is_app) else { return false };
         all.iter().filter(|pid| holds(pid, app)).count() == 1 && all.iter().all(sleeps)
     });
     let seen = running.processes().into_iter().map(|pid| {

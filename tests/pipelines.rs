@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use catena_tests::shell::{in_each, script, shells};
 use catena_tests::{Cell, Chain, Rootfs, Scratch, User, any, each_user, like, need, toolbox};
@@ -207,8 +206,7 @@ fn in_a_script(user: User) {
             "#!/usr/bin/env -S {shell}\nset -e\n\
              echo hi | cg-enter | ns-unshare | mini-init cat\ncg-enter | ns-unshare | mini-init -- echo last\n"
         );
-        let file = scratch.file("start", &text);
-        fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).expect("chmod");
+        let file = scratch.script("start", &text);
         Chain::new(user, "").arg(file).run().expect(0, "hi\nlast\n", "");
     }
 }

@@ -1,5 +1,7 @@
 //! priv-drop: what it sets besides credentials, and its report.
 
+use std::time::Duration;
+
 use catena_tests::pivot::isolations;
 use catena_tests::{Chain, Scratch, Seen, User, each_user, like, need};
 
@@ -18,13 +20,16 @@ each_user![if User::can_isolate;
     a_report_alone_drops_nothing,
 ];
 
+/// How long a report may take, which looks at all files of the host's root.
+const REPORT: Duration = Duration::from_secs(120);
+
 fn see(user: User, options: &str) -> Seen {
     Chain::new(user, &format!("ns-unshare -- priv-drop {options} -- {{probe}}")).see()
 }
 
 fn shell(user: User, options: &str, script: &str) -> Chain {
     let line = format!("ns-unshare -- priv-drop {options} -- sh -c");
-    Chain::new(user, &line).arg(script)
+    Chain::new(user, &line).arg(script).deadline(REPORT)
 }
 
 fn limit(seen: &Seen, name: &str) -> [String; 2] {
@@ -203,7 +208,7 @@ fn a_report_of_the_app(user: User) {
 
 fn a_report_alone_drops_nothing(user: User) {
     let verdict = |line: &str, what: &str| {
-        let outcome = Chain::new(user, line).run();
+        let outcome = Chain::new(user, line).deadline(REPORT).run();
         let report: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON");
         let lines = report["report"].as_array().expect("lines").clone();
         let line = lines.into_iter().find(|line| line["what"] == what).expect("a line");

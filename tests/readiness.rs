@@ -33,17 +33,22 @@ elif kind == 'unix':
     server.listen()
 else:
     open(place, 'w')
-time.sleep(0.4)
+while not os.path.exists('go'): time.sleep(0.01)
 ";
 
-/// Runs an app that does `kind` at `place` after a while, behind a bridge with `option`.
-fn announces(user: User, option: &str, chain: &str, kind: &str, place: &str) {
+/// Runs an app that does `kind` at `place` after a while, behind a bridge with `option`, whose
+/// argument that may be.
+fn announces(user: User, option: [&str; 2], chain: &str, kind: &str, place: &str) {
     let scratch = Scratch::new(user);
     let manager = Manager::at(&scratch.join("notify"));
-    let line = format!("notify-bridge {option} -- {chain} /usr/bin/python3 -c");
-    let chain = Chain::new(user, &line).args([LISTEN, kind, place]).directory(scratch.path());
-    chain.env("NOTIFY_SOCKET", scratch.join("notify")).run().expect(0, "", "");
-    assert_eq!(manager.texts(), ["READY=1"]);
+    let chain = Chain::new(user, "notify-bridge").args(option).arg("--").args(chain.split(' '));
+    let chain = chain.args(["/usr/bin/python3", "-c", LISTEN, kind, place]);
+    let chain = chain.directory(scratch.path()).env("NOTIFY_SOCKET", scratch.join("notify"));
+    let running = chain.start();
+    assert_eq!(manager.next().text, "READY=1");
+    std::fs::write(scratch.join("go"), "").expect("write");
+    running.finish().expect(0, "", "");
+    assert_eq!(manager.texts(), [""; 0]);
 }
 
 fn a_newline(user: User) {
@@ -61,38 +66,35 @@ fn a_newline(user: User) {
 }
 
 fn a_port_in_the_containers_network(user: User) {
-    announces(user, "--ready-tcp 8123", "ns-unshare -- mini-init --", "tcp", "8123");
+    announces(user, ["--ready-tcp", "8123"], "ns-unshare -- mini-init --", "tcp", "8123");
 }
 
 fn a_socket(user: User) {
     let scratch = Scratch::new(user);
     let path = scratch.folder("run", user).join("socket");
     let path = path.to_str().expect("UTF-8");
-    announces(user, &format!("--ready-unix {path}"), "ns-unshare -- mini-init --", "unix", path);
+    announces(user, ["--ready-unix", path], "ns-unshare -- mini-init --", "unix", path);
 }
 
 fn a_file(user: User) {
     let scratch = Scratch::new(user);
     let path = scratch.folder("run", user).join("file");
     let path = path.to_str().expect("UTF-8");
-    announces(user, &format!("--ready-file {path}"), "ns-unshare -- mini-init --", "file", path);
+    announces(user, ["--ready-file", path], "ns-unshare -- mini-init --", "file", path);
 }
 
 fn a_command(user: User) {
     let scratch = Scratch::new(user);
-    let manager = Manager::at(&scratch.join("notify"));
     let path = scratch.folder("run", user).join("file");
-    let command = format!("test -e {} && kill -0 $MAINPID", path.display());
-    let chain = Chain::new(user, "notify-bridge --ready-exec").arg(command);
-    let chain = chain.args(["--", "/usr/bin/python3", "-c", LISTEN, "file"]).arg(&path);
-    chain.env("NOTIFY_SOCKET", scratch.join("notify")).run().expect(0, "", "");
-    assert_eq!(manager.texts(), ["READY=1"]);
+    let path = path.to_str().expect("UTF-8");
+    let command = format!("test -e {path} && kill -0 $MAINPID");
+    announces(user, ["--ready-exec", &command], "env", "file", path);
 }
 
 fn not_in_time(user: User) {
-    let chain = "notify-bridge --ready-timeout 0.2 --ready-file /none -- {probe} hold";
+    let chain = "notify-bridge --ready-timeout 0.2 --ready-file /none -- sleep 1000";
     let late = like("notify-bridge: ended the app: it was not ready after 0.2 s\n");
-    Chain::new(user, chain).run().expect(125, "ready\n", late);
+    Chain::new(user, chain).run().expect(125, "", late);
 }
 
 fn a_newline_to_whoever_waits(user: User) {

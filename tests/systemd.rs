@@ -73,10 +73,13 @@ fn an_app_that_dies_before_it_is_ready() {
 #[test]
 fn the_watchdog_kills_what_hangs() {
     let host = need!(Systemd::boot());
-    host.unit("web.service.d/short.conf", "[Service]\nWatchdogSec=1\nRestart=no\n");
+    host.unit("web.service.d/short.conf", "[Service]\nWatchdogSec=4\nRestart=no\n");
     host.run("systemctl start web");
-    // Alive for longer than the time that the watchdog allows.
-    std::thread::sleep(std::time::Duration::from_millis(2500));
+    host.wait("it is alive for longer than the watchdog allows", || {
+        let [start, last] = ["ActiveEnterTimestampMonotonic", "WatchdogTimestampMonotonic"]
+            .map(|name| host.show("web", name).parse::<u64>().expect("microseconds"));
+        last > start + 5_000_000
+    });
     assert_eq!(host.show("web", "ActiveState"), "active");
     host.run("systemctl kill --signal=USR1 --kill-who=main web");
     host.wait_for("web", "Result", "watchdog");

@@ -8,17 +8,21 @@ use catena_tests::systemd::Systemd;
 #[test]
 fn how_systemd_reads_a_message() {
     let host = need!(Systemd::boot());
+    // It ends when the message has been read, ready or not.
     host.write(
         "/srv/say.py",
-        "import app, sys, time\n\
+        "import app, os\n\
          app.notify(open('/srv/message', newline='').read())\n\
-         time.sleep(9)\n",
+         read, write = os.pipe()\n\
+         app.notify('BARRIER=1', [write])\n\
+         os.close(write)\n\
+         os.read(read, 1)\n",
     );
     for (name, first) in [("direct", ""), ("bridged", "notify-bridge --")] {
         host.unit(
             &format!("{name}.service"),
             &format!(
-                "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=notify\nTimeoutStartSec=500ms\n\
+                "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=notify\nRemainAfterExit=yes\n\
                  ExecStart={first} python3 /srv/say.py\n",
             )
             .replace("= ", "="),

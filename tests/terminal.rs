@@ -68,7 +68,15 @@ fn a_container_runs_in_the_background(user: User) {
                 // bash tells a running job nothing: the keys work all the same.
                 match is_running && is_bash {
                     true => shell.wait_until_gone(),
-                    false => _ = shell.wait_until_lent("sleep"),
+                    false => {
+                        shell.wait_until_lent("sleep");
+                        // A stop that comes before it is continued would be lost.
+                        shell.wait_until("PID 1 has continued it", || {
+                            let waits =
+                                |pid: &i32| stat(*pid).is_some_and(|(_, state)| state == 'S');
+                            shell.job().iter().all(waits)
+                        });
+                    }
                 }
                 shell.type_in("\x1a");
                 shell.wait_until_back();

@@ -2,7 +2,6 @@
 //! takes capabilities that no app of a default chain has.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use catena_tests::pivot::{can_pivot, containers, hosts, pivots, rootfs};
 use catena_tests::{Chain, Scratch, User, any, each_user, like, need};
@@ -81,8 +80,7 @@ fn f9_no_binary_format_is_registered(user: User) {
     }
     // One's own formats, of a user namespace: nobody else's programs are executed by them.
     let scratch = Scratch::new(user);
-    let program = scratch.file("program", "\u{7f}CATENA");
-    fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("chmod");
+    let program = scratch.script("program", "\u{7f}CATENA");
     let place = scratch.folder("formats", user);
     let own = |script: &str| {
         let script = format!("mount -t binfmt_misc none $0 && {script}");

@@ -61,6 +61,11 @@ impl Rootfs {
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         self.scratch.file(name.trim_start_matches('/'), text)
     }
+
+    /// Writes a program in it.
+    pub fn script(&self, name: &str, text: &str) -> PathBuf {
+        self.scratch.script(name.trim_start_matches('/'), text)
+    }
 }
 
 impl AsRef<Path> for Rootfs {

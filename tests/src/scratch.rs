@@ -46,6 +46,13 @@ impl Scratch {
         path
     }
 
+    /// Writes a program, usually a script, and gives its path.
+    pub fn script(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.join(name);
+        write_program(&path, text);
+        path
+    }
+
     /// Copies a program to `name`.
     pub fn program(&self, name: &str, from: &Path) -> PathBuf {
         let path = self.join(name);
@@ -59,6 +66,15 @@ impl Scratch {
 pub fn copy_program(from: &Path, to: &Path) {
     let copied = std::process::Command::new("cp").arg(from).arg(to).status();
     assert!(copied.expect("run cp").success());
+}
+
+/// Writes a program, as `copy_program` does and for the same reason.
+pub fn write_program(path: &Path, text: &str) {
+    let draft = path.with_extension("draft");
+    std::fs::write(&draft, text).expect("write a program");
+    copy_program(&draft, path);
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("chmod");
+    std::fs::remove_file(&draft).expect("remove a draft");
 }
 
 impl Drop for Scratch {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::{Cell, Chain, Outcome, Running, User, need, toolbox};
 
 /// How long it may take to boot, and a unit to get where it is to get.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running systemd, PID 1 of its namespaces. It is gone when this is dropped.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Systemd {
     }
 
     fn wait_for_boot(chain: Chain) -> Result<Systemd, String> {
-        let chain = chain.deadline(Duration::from_secs(120)).start();
+        let chain = chain.deadline(Duration::from_secs(600)).start();
         let end = Instant::now() + PATIENCE;
         let pid = loop {
             if let Some(pid) = chain_systemd(&chain) {

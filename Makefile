@@ -12,6 +12,8 @@ TESTS ?= cg_enter cg_felt cg_leftovers cg_limits cg_shared cg_signal cg_stat cg_
 # Where `make install` puts things; DESTDIR stands before all of it.
 PREFIX ?= /usr/local
 DESTDIR ?=
+# The folder whose tools it installs.
+FROM ?= $(RELEASE)
 # Where manual pages, completions and packages are made.
 DIST ?= $(CURDIR)/dist
 XTASK ?= $(RELEASE)/xtask
@@ -31,14 +33,16 @@ build: ## build the tools, statically linked, into target/
 demo: build ## run a container on a throw-away copy of this machine's own system
 	@examples/demo $(RELEASE)
 
-man: build ## write manual pages and completions into dist/
+man: ## write manual pages and completions into dist/
+	$(CARGO) build --release --package xtask
 	$(XTASK) man $(DIST)/man
 	$(XTASK) completions $(DIST)/completions
 
 install: export CATENA_VERSION = $(VERSION)$(if $(COMMIT), ($(COMMIT)))
-install: man ## install tools, manual pages and completions below PREFIX
+install: $(if $(filter $(RELEASE),$(FROM)),build) man ## install tools, manual pages and completions below PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man7
-	install -m 755 $(addprefix $(RELEASE)/,$(TOOLS)) $(DESTDIR)$(PREFIX)/bin
+	cp --remove-destination --preserve=links $(addprefix $(FROM)/,$(TOOLS)) $(DESTDIR)$(PREFIX)/bin
+	chmod 755 $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(TOOLS))
 	install -m 644 $(DIST)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(DIST)/man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions

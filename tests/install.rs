@@ -1,19 +1,22 @@
 //! What `make install` and `make deb` put where, tried with stand-ins for what the compiler makes.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use catena_tests::{Chain, Scratch, User, debian, need, toolbox};
 
-/// Runs make for `target` on the checkout, with the binaries of this test run as the release build
-/// and a cargo that builds nothing.
+/// Runs make for `target` on the checkout, with the binaries of this test run as the release build,
+/// and as what is shipped, and a cargo that builds nothing.
 fn make(scratch: &Scratch, xtask: &Path, target: &str, words: &[String]) -> String {
     let built = toolbox::folder();
     let made = Command::new("make")
         .args(["-s", "-C", concat!(env!("CARGO_MANIFEST_DIR"), "/.."), target])
         .arg("CARGO=true")
         .arg(format!("RELEASE={}", built.display()))
+        .arg(format!("SHIPPED={}", built.display()))
         .arg(format!("XTASK={}", xtask.display()))
         .arg(format!("DIST={}", scratch.path().join("dist").display()))
         .args(words)
@@ -51,6 +54,12 @@ fn files(folder: &Path) -> Vec<String> {
     let mut paths: Vec<String> = text.lines().map(|line| line[2..].to_owned()).collect();
     paths.sort();
     paths
+}
+
+/// How many files the tools in `folder` are: one, where they are one program.
+fn programs(folder: &Path) -> usize {
+    let tools = xtask::commands().into_iter().map(|command| folder.join(command.get_name()));
+    tools.map(|tool| tool.metadata().expect("a tool").ino()).collect::<BTreeSet<_>>().len()
 }
 
 /// The program that writes the documents, which is built beside this one.
@@ -100,6 +109,7 @@ fn a_debian_package_has_it_all() {
         assert!(present.contains(&path), "{path}");
     }
     assert!(present.contains(&"share/doc/catena/examples/systemd/web.service".to_owned()));
+    assert_eq!(programs(&unpacked.join("usr/bin")), programs(toolbox::folder()));
     let field = Command::new("dpkg-deb").arg("-f").arg(&package).arg("Version").output();
     let version = String::from_utf8(field.expect("dpkg-deb").stdout).expect("UTF-8");
     assert_eq!(version.trim(), env!("CARGO_PKG_VERSION"));
@@ -123,6 +133,7 @@ fn a_tarball_works_where_it_is_unpacked() {
     for path in expected() {
         assert!(present.contains(&path), "{path}");
     }
+    assert_eq!(programs(&top.join("bin")), programs(toolbox::folder()));
     let chain = "--user --map-root --keep-groups --pid -- mini-init -- echo inside";
     let tool = top.join("bin/ns-unshare");
     let run = Command::new(tool).args(chain.split(' ')).output().expect("an unpacked tool");

@@ -149,13 +149,19 @@ fn the_packages_profile_takes_nothing_from_what_the_tools_start() {
     let older = text.replace("abi/4.0", "abi/3.0").replace("  userns,\n", "");
     // By another process: one that a test beside this forks would hold a descriptor that is open for
     // writing, and nobody executes such a file.
-    let copied = Command::new("cp").arg(toolbox::tool("ns-unshare")).arg("/usr/bin/").status();
-    assert!(copied.expect("cp").success());
-    let start = |words: &[&str]| {
-        let chain = Chain::new(User::Ordinary, "/usr/bin/ns-unshare --").args(words);
+    let tools = ["cg-enter", "ns-unshare"];
+    let mut copy = Command::new("cp");
+    copy.arg("--preserve=links").args(tools.map(toolbox::tool)).arg("/usr/bin/");
+    assert!(copy.status().expect("cp").success());
+    let label = |user: User, links: &str, words: &[&str]| {
+        let chain = Chain::new(user, links).args(words);
         chain.args(["cat", "/proc/self/attr/current"]).run()
     };
+    let start = |words: &[&str]| label(User::Ordinary, "/usr/bin/ns-unshare --", words);
+    // One that goes on as ns-unshare where all tools are one program.
+    let behind_another = || label(User::Root, "/usr/bin/cg-enter -- ns-unshare --", &[]);
     start(&[]).expect(0, "unconfined\n", "");
+    behind_another().expect(0, "unconfined\n", "");
     let (scratch, drop) = (Scratch::new(User::Root), toolbox::tool("priv-drop"));
     let drop = drop.to_str().expect("UTF-8");
     let other = Profile::load("other", User::Ordinary, "");
@@ -169,13 +175,16 @@ fn the_packages_profile_takes_nothing_from_what_the_tools_start() {
         };
         run("--add");
         start(&[]).expect(0, "catena (unconfined)\n", "");
+        behind_another().expect(0, "catena (unconfined)\n", "");
         // What unconfined processes may ask for is still allowed.
         let under = format!("{} (enforce)\n", other.name);
         start(&[drop, "--apparmor", &other.name, "--"]).expect(0, under, "");
         run("--remove");
         start(&[]).expect(0, "unconfined\n", "");
     }
-    fs::remove_file("/usr/bin/ns-unshare").expect("remove the copy");
+    for tool in tools {
+        fs::remove_file(Path::new("/usr/bin").join(tool)).expect("remove the copy");
+    }
 }
 
 /// The parser of Debian 13, in a tree of its own.

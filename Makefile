@@ -21,6 +21,8 @@ TOOLS := cg-enter cg-signal cg-stat chain-doctor fs-pivot listen-fds mini-init n
 	ns-unshare priv-drop
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
+# What the tools that are given to others call themselves.
+NAMED_VERSION := $(VERSION)$(if $(COMMIT), ($(COMMIT)))
 
 .PHONY: help build demo man install test test-vm lint
 
@@ -38,7 +40,7 @@ man: ## write manual pages and completions into dist/
 	$(XTASK) man $(DIST)/man
 	$(XTASK) completions $(DIST)/completions
 
-install: export CATENA_VERSION = $(VERSION)$(if $(COMMIT), ($(COMMIT)))
+install: export CATENA_VERSION = $(NAMED_VERSION)
 install: $(if $(filter $(RELEASE),$(FROM)),build) man ## install tools, manual pages and completions below PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man7
 	cp --remove-destination --preserve=links $(addprefix $(FROM)/,$(TOOLS)) $(DESTDIR)$(PREFIX)/bin

@@ -3,8 +3,7 @@
 
 .PHONY: deb tarball
 
-NAMED_VERSION := $(VERSION)$(if $(COMMIT), ($(COMMIT)))
-# The folder whose tools are packed; those of any other than dist are taken as they are.
+# The folder whose tools are packed.
 SHIPPED ?= dist
 TARBALL := catena-$(VERSION)-$(TARGET)
 

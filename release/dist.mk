@@ -1,7 +1,8 @@
 .PHONY: dist test-dist
 
+dist: export CATENA_VERSION = $(NAMED_VERSION)
 dist: ## build small, quickly starting static binaries into dist/
-	@release/build dist
+	@CARGO='$(CARGO)' release/build dist
 
 test-dist: dist ## run all tests on what dist/ holds
 	@tests/needs

@@ -75,8 +75,10 @@ fn frozen_processes_do_nothing_until_thawed(user: User) {
 fn is_frozen(cell: &Cell, name: &str) -> bool {
     let folder = cell.base_folder().join(name);
     let text = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap_or_default();
+    // In this order: while nobody is in it, it is frozen too.
+    let is_empty = text("cgroup.procs").is_empty();
     let state = text("cgroup.events") + &text("freezer.state");
-    !text("cgroup.procs").is_empty() && (state.contains("frozen 1") || state == "FROZEN\n")
+    !is_empty && (state.contains("frozen 1") || state == "FROZEN\n")
 }
 
 fn a_container_can_start_frozen(user: User) {

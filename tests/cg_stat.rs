@@ -151,12 +151,22 @@ fn a_tree_goes_to_the_leaves(user: User) {
 fn a_watch_is_json_lines(user: User) {
     let cell = Cell::shared(user);
     let running = start(user, &cell, "cg-enter --name web -- {probe} hold");
-    let mut watch =
-        Chain::new(user, "cg-stat --watch=0.1").in_cell(&cell).leaves_processes().start();
-    watch.wait_for_after("\n", "\n");
-    watch.signal(Signal::SIGTERM);
-    let text = watch.finish().stdout;
-    assert!(text.lines().count() > 1, "{text}");
+    let watch = |interval: &str| {
+        let chain = Chain::new(user, &format!("cg-stat --watch={interval}"));
+        chain.in_cell(&cell).leaves_processes().start()
+    };
+    let mut rare = watch("1000");
+    rare.wait_for("\n");
+    let mut often = watch("0.1");
+    for _ in 0..3 {
+        let before = often.stdout();
+        often.wait_for_after(&before, "\n");
+    }
+    let [text, once] = [often, rare].map(|watch| {
+        watch.signal(Signal::SIGTERM);
+        watch.finish().stdout
+    });
+    assert_eq!(once.lines().count(), 1, "{once}");
     for line in text.lines() {
         let value: Value = serde_json::from_str(line).expect("JSON");
         assert_eq!(value["cgroups"][0]["name"], "web");

@@ -90,6 +90,18 @@ fn everything_is_installed_below_the_prefix() {
 }
 
 #[test]
+fn packages_are_made_of_what_dist_builds() {
+    need!(need::program("make"));
+    for target in ["deb", "tarball"] {
+        let top = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let plan = Command::new("make").args(["-n", "-C", top, target]).output().expect("make");
+        let plan = String::from_utf8(plan.stdout).expect("UTF-8");
+        let build = plan.find("release/build dist").expect("it is built first");
+        assert!(plan.find("install FROM=dist ").expect("it is installed") > build, "{plan}");
+    }
+}
+
+#[test]
 fn a_debian_package_has_it_all() {
     need!(need::program("make"));
     need!(need::program("dpkg-deb"));

@@ -47,7 +47,7 @@ pub fn command<T: CommandFactory>() -> Command {
     let short = with_examples(command.get_after_help(), examples);
     let long = with_examples(command.get_after_long_help().or(command.get_after_help()), examples);
     let mut command = command.after_help(short).after_long_help(long);
-    // `make install` names the commit too.
+    // `make install` and `make dist` name the commit too.
     if let Some(version) = option_env!("CATENA_VERSION") {
         command = command.version(version);
     }

@@ -52,7 +52,7 @@ impl Manager {
     /// The next message, which has to come.
     #[track_caller]
     pub fn next(&self) -> Message {
-        let limit = Duration::from_secs(10);
+        let limit = Duration::from_secs(60);
         self.messages.recv_timeout(limit).expect("a message for the manager")
     }
 

@@ -162,7 +162,7 @@ fn fork_many(count: u32) -> i32 {
 
 /// Makes orphans that die at once, and says whether somebody reaps them.
 fn orphans(count: usize) -> i32 {
-    // All of them hold its writing end: it ends when the last has died.
+    // All of them hold its writing end: it ends when the last one is dying.
     let (deaths, alive) = nix::unistd::pipe().expect("pipe");
     for _ in 0..count {
         match child().expect("fork") {

@@ -202,12 +202,8 @@ fn help_is_no_failure(user: User) {
     for tool in catena_tests::toolbox::TOOLS {
         let help = Chain::new(user, &format!("{tool} --help")).run();
         help.expect(0, like(format!("*Usage: {tool} *")), "");
-        let version = Chain::new(user, &format!("{tool} --version")).run();
-        version.expect(0, like(format!("{tool} {}*\n", env!("CARGO_PKG_VERSION"))), "");
-        // What is built to be given away names its commit.
-        let words: Vec<&str> = version.stdout.split_whitespace().skip(2).collect();
-        let is_commit = |word: &str| word.starts_with('(') && word.ends_with(')');
-        assert!(words.iter().all(|word| is_commit(word)) && words.len() < 2, "{version}");
+        let version = like(format!("{tool} {}*\n", env!("CARGO_PKG_VERSION")));
+        Chain::new(user, &format!("{tool} --version")).run().expect(0, version, "");
     }
 }
 

@@ -72,6 +72,10 @@ fn f4_no_kept_folder_leads_out(user: User) {
     let folder = fs::File::open("/usr").expect("open /usr");
     let refused = "ns-enter: can't keep descriptor: '9': it is a directory*\n";
     Chain::new(user, &line).descriptor(9, folder).run().expect(125, "", like(refused));
+    // Before it has looked for the container, and so before it is in there: no process has this number.
+    let folder = fs::File::open("/usr").expect("open /usr");
+    let nowhere = Chain::new(user, "ns-enter --no-cgroup --keep-fd 9 4194305 -- mini-init");
+    nowhere.descriptor(9, folder).run().expect(125, "", like(refused));
     container.signal(nix::sys::signal::Signal::SIGTERM);
     container.finish();
     let without = "unshare -r -m {probe} detached /usr 9 env {probe}";

@@ -3,7 +3,8 @@
 use std::fs;
 
 use catena_tests::pivot::{can_pivot, hosts, isolations, pivot, rootfs};
-use catena_tests::{Chain, Rootfs, Scratch, Seen, User, any, each_user, like};
+use catena_tests::terminal::Terminal;
+use catena_tests::{Chain, Rootfs, Scratch, Seen, User, any, each_user, like, need};
 
 each_user![if can_pivot;
     a_folder_is_bound,
@@ -15,6 +16,7 @@ each_user![if can_pivot;
     a_mask_and_a_read_only_path,
     a_device_is_shown,
     a_mount_is_given_as_a_descriptor,
+    what_the_chain_itself_holds_is_no_mount,
     owners_are_mapped_by_root_only,
     owners_of_a_bind_are_mapped,
     attributes_of_a_bind,
@@ -130,6 +132,16 @@ fn a_mount_is_given_as_a_descriptor(user: User) {
     outcome.expect(125, "", like("fs-pivot: *\nhint: --mount-fd takes the root of a mount*\n"));
     let closed = Chain::new(user, &line).run();
     closed.expect(125, "", like("fs-pivot: can't mount the descriptor at: '/mnt': *\n"));
+}
+
+/// Its first descriptor is the terminal, where it has one.
+fn what_the_chain_itself_holds_is_no_mount(user: User) {
+    let mut terminal = need!(Terminal::new());
+    let root = rootfs(user);
+    let line = format!("unshare -r -m -p -f fs-pivot --mount-fd 3:/mnt {root} -- true");
+    let outcome = Chain::new(user, &line).start_on(&mut terminal).finish();
+    let said = "fs-pivot: can't use descriptor: '3': it has another use in this chain\r\n";
+    outcome.expect(125, said, "");
 }
 
 fn owners_are_mapped_by_root_only(user: User) {
